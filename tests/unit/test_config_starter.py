@@ -1,0 +1,96 @@
+"""`deployer init` writes a config that loads, and overwrites nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deployer.config import find, init, load
+from deployer.errors import UsageError
+
+
+def test_the_starter_config_loads(tmp_path: Path) -> None:
+    assert init(tmp_path, name="shop") == (
+        "Wrote config/deploy.toml.",
+        "Wrote config/env/prod.env.example.",
+        "Added /config/env/*.env to .gitignore, so that secrets stay out of git.",
+    )
+    config = load(find(None, {}, tmp_path))
+    assert (config.app.name, config.app.user) == ("shop", "shop")
+    assert config.env.file == tmp_path / "config/env/prod.env"
+    assert config.artifact.path == f"{tmp_path}/config/../_build/prod/shop-*.tar.gz"
+
+
+def test_the_starter_config_loads_with_all_that_is_off_in_it(tmp_path: Path) -> None:
+    init(tmp_path, name="shop")
+    path = tmp_path / "config/deploy.toml"
+    text = path.read_text(encoding="utf-8")
+    on = re.sub(r"(?m)^# (?=[a-z_]+ = |\[)", "", text)
+    assert on.count("\n#") < text.count("\n#") - 8
+    path.write_text(on, encoding="utf-8")
+    config = load(path)
+    assert config.default_hosts == "prod"
+    assert config.health.http
+
+
+@pytest.mark.parametrize(
+    ("name", "user"), [("9lives", "app"), ("shop@eu", "app"), ("x" * 33, "app"), ("my-shop", "my-shop")]
+)
+def test_the_user_is_one_that_a_host_can_have(tmp_path: Path, name: str, user: str) -> None:
+    init(tmp_path, name=name)
+    assert load(tmp_path / "config/deploy.toml").app.user == user
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "config/env").mkdir(parents=True)
+    (tmp_path / "config/deploy.toml").write_text("mine\n")
+    (tmp_path / "config/env/prod.env.example").write_text("MINE=1\n")
+    (tmp_path / ".gitignore").write_bytes(b"*.log")
+    assert init(tmp_path, name="shop")[:2] == (
+        "config/deploy.toml is there already and was left as it is.",
+        "config/env/prod.env.example is there already and was left as it is.",
+    )
+    assert (tmp_path / "config/deploy.toml").read_text() == "mine\n"
+    assert (tmp_path / "config/env/prod.env.example").read_text() == "MINE=1\n"
+    assert (tmp_path / ".gitignore").read_text().startswith("*.log\n#")
+
+
+def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
+    init(tmp_path, name="shop")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert init(tmp_path, name="other")[2] == ".gitignore keeps /config/env/*.env out of git already."
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert len(before) == 3
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/deploy.toml").symlink_to(tmp_path / "elsewhere")
+    init(tmp_path, name="shop")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.service", "../a"])
+def test_a_name_that_no_unit_can_have_writes_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="--name: "):
+        init(tmp_path, name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot write .*/config: "):
+        init(tmp_path, name="shop")
+
+
+def test_git_ignores_the_env_file_and_keeps_its_example(tmp_path: Path) -> None:
+    init(tmp_path, name="shop")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    names = ["config/env/prod.env", "config/env/prod.env.example", "config/deploy.toml"]
+    ignored = subprocess.run(
+        ["git", "-C", str(tmp_path), "check-ignore", *names], check=True, capture_output=True, text=True
+    )
+    assert ignored.stdout.splitlines() == ["config/env/prod.env"]
