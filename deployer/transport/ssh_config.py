@@ -1,0 +1,238 @@
+"""Where and as whom to connect: a host of the config, completed from OpenSSH's own configuration.
+
+`ssh -G` answers where OpenSSH is installed, so `Include`, `Match`, `ProxyJump`, tokens and canonical names mean here
+what they mean on the command line; without it paramiko's parser does the common part. What the config of ours gives
+(port, user, key, jump host, known_hosts) wins. Nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployer.errors import UsageError
+from deployer.model import Host, Ssh
+from deployer.transport import openssh
+from deployer.transport.openssh import Settings
+
+# More hops than anybody has; two hosts that name each other as jump host end here.
+_MAX_HOPS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """One hop: what is dialled, who we are there, and what proves either side.
+
+    `name` is what was asked for, `hostname` what it stands for. `known_hosts` are the files to look in, the first
+    being the one that a newly accepted key goes to. `identity_files` exist. `identities_given` tells keys that
+    somebody chose from OpenSSH's defaults. `agent` is a socket's path, empty for none. `jump` is the host to go
+    through, with a jump host of its own perhaps.
+    """
+
+    name: str
+    hostname: str
+    port: int
+    user: str
+    identity_files: tuple[Path, ...] = ()
+    identities_given: bool = False
+    identities_only: bool = False
+    certificate_files: tuple[Path, ...] = ()
+    agent: str = ""
+    known_hosts: tuple[Path, ...] = ()
+    host_key_alias: str = ""
+    hash_known_hosts: bool = False
+    family: socket.AddressFamily = socket.AF_UNSPEC
+    proxy_command: str = ""
+    jump: Target | None = None
+
+    @property
+    def place(self) -> str:
+        return f"{self.hostname} port {self.port}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Hop:
+    """A hop as it was written: an address with what the config or a jump specification says about it."""
+
+    address: str
+    port: int | None = None
+    user: str = ""
+    jump: str = ""
+
+
+def resolve(host: Host, ssh: Ssh, *, environ: Mapping[str, str], note: Callable[[str], None]) -> Target:
+    """Return how to reach a host of the config, jump hosts included.
+
+    Raises:
+        UsageError: OpenSSH's configuration has a fault, a jump host is written wrongly, or the jumps never end.
+
+    `environ` says where the agent is. `note` is told of what could not be honoured. A key given in the config is the
+    only one that the host itself is offered; its jump hosts are offered it besides their own.
+    """
+    if host.address.startswith("-"):
+        raise UsageError(f"{host.address} is not an address", host=host.name, hint=f"correct it in [hosts.{host.name}]")
+    if host.proxy_jump.lower() not in ("", "none"):
+        for spec in host.proxy_jump.split(","):  # OpenSSH would read a faulty one up to the fault
+            _parse_hop(spec.strip(), host=host)
+    hop = _Hop(address=host.address, port=host.port, user=host.user, jump=host.proxy_jump)
+    return _Resolver(host=host, ssh=ssh, environ=environ, note=note).target(hop, depth=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Resolver:
+    host: Host
+    ssh: Ssh
+    environ: Mapping[str, str]
+    note: Callable[[str], None]
+
+    def target(self, hop: _Hop, *, depth: int) -> Target:
+        if depth > _MAX_HOPS:
+            raise UsageError(
+                f"more than {_MAX_HOPS} jump hosts on the way to {self.host.address}",
+                host=self.host.name,
+                hint=f"look for hosts that jump through each other: ssh -G {self.host.address} | grep -i proxyjump",
+            )
+        settings = openssh.settings(
+            hop.address, port=hop.port, user=hop.user, jump=hop.jump, config=self.ssh.config, note=self.note
+        )
+        hostname = openssh.first(settings, "hostname") or hop.address
+        tokens = {
+            "%": "%",
+            "d": str(openssh.home()),
+            "h": hostname,
+            "i": str(os.getuid()),
+            "k": openssh.first(settings, "hostkeyalias") or hop.address,
+            "l": socket.gethostname(),
+            "L": socket.gethostname().split(".")[0],
+            "n": hop.address,
+            "p": str(hop.port or openssh.first(settings, "port") or 22),
+            "r": hop.user or openssh.first(settings, "user") or getpass.getuser(),
+            "u": _local_user(),
+        }
+        jump, command = self._proxies(hop, settings, tokens)
+        given, files = self._identities(settings, tokens, first=depth == 0)
+        alias = openssh.first(settings, "hostkeyalias")
+        self._name_what_is_left(settings, hop)
+        return Target(
+            name=hop.address,
+            hostname=hostname,
+            port=int(tokens["p"]),
+            user=tokens["r"],
+            identity_files=files,
+            identities_given=given,
+            identities_only=openssh.first(settings, "identitiesonly") == "yes" or self._only_ours(first=depth == 0),
+            certificate_files=_existing(settings.get("certificatefile", ()), tokens),
+            agent=self._agent(settings, tokens),
+            known_hosts=self._known_hosts(settings, tokens, first=depth == 0),
+            host_key_alias="" if alias == "none" else alias,
+            hash_known_hosts=openssh.first(settings, "hashknownhosts") == "yes",
+            family={"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(
+                openssh.first(settings, "addressfamily"), socket.AF_UNSPEC
+            ),
+            proxy_command=command,
+            jump=None if jump is None else self.target(jump, depth=depth + 1),
+        )
+
+    def _proxies(self, hop: _Hop, settings: Settings, tokens: Mapping[str, str]) -> tuple[_Hop | None, str]:
+        spec = openssh.first(settings, "proxyjump")
+        if spec and spec.lower() != "none":
+            *before, last = spec.split(",")
+            written = _parse_hop(last.strip(), host=self.host)
+            if before or written.address.lower() != hop.address.lower():
+                return _Hop(address=written.address, port=written.port, user=written.user, jump=",".join(before)), ""
+        command = openssh.first(settings, "proxycommand")
+        return None, "" if command.lower() == "none" else _expand(command, tokens)
+
+    def _identities(
+        self, settings: Settings, tokens: Mapping[str, str], *, first: bool
+    ) -> tuple[bool, tuple[Path, ...]]:
+        given = self.host.identity_file
+        if given is not None and first:
+            path = given.expanduser()
+            if not path.exists():
+                raise UsageError(
+                    f"the identity file {path} does not exist",
+                    host=self.host.name,
+                    hint=f"try: ls {path.parent}, and correct identity_file of [hosts.{self.host.name}]",
+                )
+            return True, (path,)
+        written = settings.get("identityfile", ())
+        defaults = {str(openssh.home() / ".ssh" / name) for name in openssh.DEFAULT_KEYS}
+        files = _existing(written, tokens)
+        if given is not None and given.expanduser().exists() and given.expanduser() not in files:
+            files = (*files, given.expanduser())
+        return any(str(path) not in defaults for path in files), files
+
+    def _only_ours(self, *, first: bool) -> bool:
+        return first and self.host.identity_file is not None
+
+    def _agent(self, settings: Settings, tokens: Mapping[str, str]) -> str:
+        written = openssh.first(settings, "identityagent")
+        if written.lower() == "none":
+            return ""
+        if not written or written == "SSH_AUTH_SOCK":
+            return self.environ.get("SSH_AUTH_SOCK", "")
+        if written.startswith("$"):
+            return self.environ.get(written.strip("${}"), "")
+        return str(_path(written, tokens))
+
+    def _known_hosts(self, settings: Settings, tokens: Mapping[str, str], *, first: bool) -> tuple[Path, ...]:
+        ours = (self.host.known_hosts.expanduser(),) if self.host.known_hosts else ()
+        if ours and first:
+            return ours
+        files = [
+            _path(part, tokens)
+            for keyword in ("userknownhostsfile", "globalknownhostsfile")
+            for line in settings.get(keyword, ())
+            for part in openssh.split_paths(line)
+            if part.lower() != "none"
+        ]
+        return (*ours, *files)
+
+    def _name_what_is_left(self, settings: Settings, hop: _Hop) -> None:
+        if openssh.first(settings, "revokedhostkeys") not in ("", "none"):
+            self.note(
+                f"RevokedHostKeys of {hop.address} is not looked at; an @revoked line in known_hosts is (sshd(8))"
+            )
+
+
+def _parse_hop(spec: str, *, host: Host) -> _Hop:
+    match = re.fullmatch(
+        r"(?:ssh://)?(?:(?P<user>[^@\s]+)@)?(?:\[(?P<six>[^\]]+)\]|(?P<name>[^:@/\[\]\s]+))(?::(?P<port>\d+))?/?", spec
+    )
+    if match is None or (match["name"] or "").startswith("-"):
+        raise UsageError(
+            f"'{spec}' is not a jump host",
+            host=host.name,
+            hint="write it as [USER@]ADDRESS[:PORT], several with commas",
+        )
+    port = match["port"]
+    return _Hop(address=match["six"] or match["name"], port=int(port) if port else None, user=match["user"] or "")
+
+
+def _existing(written: tuple[str, ...], tokens: Mapping[str, str]) -> tuple[Path, ...]:
+    paths = (_path(text.strip('"'), tokens) for text in written if text.lower() != "none")
+    return tuple(dict.fromkeys(path for path in paths if path.exists()))
+
+
+def _path(written: str, tokens: Mapping[str, str]) -> Path:
+    # OpenSSH takes the home directory from the account, not from $HOME.
+    text = _expand(os.path.expandvars(written), tokens)
+    return openssh.home() / text[2:] if text.startswith("~/") else Path(text).expanduser()
+
+
+def _expand(text: str, tokens: Mapping[str, str]) -> str:
+    return re.sub(r"%(.)", lambda match: tokens.get(match[1], match[0]), text)
+
+
+def _local_user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
