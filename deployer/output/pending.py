@@ -1,0 +1,97 @@
+"""What is told at the end of a run: failures with their evidence, and hosts that ended.
+
+With several hosts a failure scrolls away while the others go on, so it is told in one line at once and in full at the
+end. With one host it is told once, in full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deployer.events import CommandLine, Event, Failure, HostEnded, Listing, PhaseEnded, PhaseStarted, Summary
+
+
+class Pending:
+    """The hosts seen so far, and what is still to be told about them."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, None] = {}
+        self._failures: list[Failure] = []
+        self._told: tuple[Failure, ...] = ()
+        self._ended: dict[str, HostEnded] = {}
+        self._started: dict[str, PhaseStarted] = {}
+
+    def see(self, event: Event) -> None:
+        """Take in every event before it is drawn."""
+        if isinstance(event, Listing):
+            return
+        seen = (ended.host for ended in event.hosts) if isinstance(event, Summary) else (event.host,)
+        self._hosts.update(dict.fromkeys(host for host in seen if host))
+        if isinstance(event, Failure) and event.host:
+            self._failures.append(event)
+        elif isinstance(event, PhaseEnded):
+            self._started.pop(event.host, None)
+        elif isinstance(event, HostEnded):
+            self._ended[event.host] = event
+
+    def repeats(self, event: PhaseStarted) -> bool:
+        """Tell whether the same start was the host's last one: a wait may be told again and again."""
+        repeated = self._started.get(event.host) == event
+        self._started[event.host] = event
+        return repeated
+
+    def announces(self, event: CommandLine) -> bool:
+        """Tell whether the start of the host's phase has said this very command already."""
+        started = self._started.get(event.host)
+        return started is not None and started.text == event.command
+
+    @property
+    def count(self) -> int:
+        """How many hosts there are."""
+        return len(self._hosts)
+
+    @property
+    def several(self) -> bool:
+        """Whether lines need a host's name to be understood."""
+        return self.count > 1
+
+    @property
+    def host_width(self) -> int:
+        return max((len(host) for host in self._hosts), default=0)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Return the failures that were not told in full, once."""
+        held, self._failures = tuple(self._failures), []
+        self._told += held
+        return held
+
+    def rest(self, summary: Summary) -> Summary:
+        """Return the summary without what it would say twice of its hosts: words of the failures just told, and a
+        release of before that is the one of now.
+        """
+        told = {each.host: each for each in self._told}
+        return replace(summary, hosts=tuple(_untold(host, told.get(host.host)) for host in summary.hosts))
+
+    def untold(self) -> tuple[HostEnded, ...]:
+        """Return the hosts that ended and were not told yet, once: a run that broke off has no summary."""
+        held, self._ended = tuple(self._ended.values()), {}
+        return held
+
+    def tell(self, host: str) -> HostEnded | None:
+        """Return how a host ended and count it as told."""
+        return self._ended.pop(host, None)
+
+    def ended(self, host: str) -> HostEnded | None:
+        return self._ended.get(host)
+
+
+def _untold(host: HostEnded, failure: Failure | None) -> HostEnded:
+    host = replace(host, before="" if host.before == host.release else host.before)
+    if failure is None:
+        return host
+    return replace(host, text=beyond(failure, host), hint="" if host.hint == failure.hint else host.hint)
+
+
+def beyond(failure: Failure, ended: HostEnded) -> str:
+    """Return what the end of a host says that its failure has not said in the same words."""
+    return "" if ended.text in failure.message else ended.text
