@@ -1,0 +1,383 @@
+"""What a deploy or rollback would do to a host, decided from values alone: config, artifact, environment, facts.
+
+Nothing is read or run here. `explain` is the text that a person sees; the engine carries the same plan out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deployer import unit
+from deployer.env import Difference, Environment, compare, encode, parse_systemd
+from deployer.errors import DeployerError, HostError, LockedError, UsageError
+from deployer.host.facts import Facts
+from deployer.host.payload import ID_PLACEHOLDER, Payload, identity
+from deployer.host.settings import settings_text
+from deployer.kinds.base import Launch
+from deployer.model import Config, Host
+from deployer.sizes import size_text
+
+if TYPE_CHECKING:
+    from deployer.artifact import Artifact
+
+OLDEST_SYSTEMD = 247
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """What is to be deployed, the same for every host. `who` and `revision` go into the ledger."""
+
+    config: Config
+    artifact: Artifact
+    launch: Launch
+    who: str
+    revision: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deploy:
+    """A deploy to one host.
+
+    `stage` is False where the release lies on the host already; `copy_from` names a release with the same tarball, so
+    that nothing is uploaded. `unchanged` means that there is nothing to do at all. `expect` is the committed release
+    that the activation must still find. `replaces` are sentences on what a person wrote on the host and loses; `again` says
+    why a release that is committed already is activated once more.
+    """
+
+    host: Host
+    release: str
+    expect: str
+    stage: bool
+    copy_from: str
+    unchanged: bool
+    payload: Payload
+    environment: Difference
+    unit_diff: tuple[str, ...]
+    warnings: tuple[str, ...]
+    replaces: tuple[str, ...] = ()
+    again: str = ""
+    incoming_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rollback:
+    """A way back on one host."""
+
+    host: Host
+    release: str
+    expect: str
+    warnings: tuple[str, ...] = ()
+    unchanged: bool = False
+
+
+def deploy(candidate: Candidate, *, host: Host, facts: Facts, environment: Environment) -> Deploy:
+    """Return what a deploy of the candidate to this host is.
+
+    Raises:
+        HostError: The host cannot take it; the message says why and what to do.
+        LockedError: An activation is under way, or a person has frozen the app.
+    """
+    config, artifact = candidate.config, candidate.artifact
+    _refuse(config, host, facts)
+    if facts.frozen:
+        raise LockedError(
+            f"{facts.frozen.who} has locked {config.app.name} {facts.frozen.span}: {facts.frozen.reason}",
+            host=host.name,
+            hint=f"deployer unlock --host {host.name}, once {facts.frozen.who} agrees",
+        )
+    env_text = encode(environment.values)
+    known = identity(
+        digest=artifact.sha256,
+        unit=_unit(config, candidate.launch, ID_PLACEHOLDER, committed=False),
+        one_off=_one_off(config, candidate.launch, ID_PLACEHOLDER),
+        settings=settings_text(config),
+        env=env_text,
+    )
+    same = next((release for release in facts.releases if release.identity == known), None)
+    twin = next((release for release in facts.releases if release.digest == artifact.sha256), None)
+    release_id = same.id if same else _new_id(artifact.id, facts)
+    if same is None and twin is None:
+        _refuse_full(config, artifact, host, facts)
+    committed_unit = _unit(config, candidate.launch, release_id, committed=True)
+    payload = Payload(
+        trial_unit=_unit(config, candidate.launch, release_id, committed=False),
+        committed_unit=committed_unit,
+        one_off=_one_off(config, candidate.launch, release_id),
+        settings=settings_text(config),
+        env=env_text,
+        manifest=_manifest(candidate, release_id),
+        files=tuple(f"{file.sha256} {file.size_bytes} {file.path}" for file in artifact.files),
+        identity=known,
+        digest=artifact.sha256,
+    )
+    as_committed = release_id == facts.committed and not facts.drift
+    return Deploy(
+        host=host,
+        release=release_id,
+        expect=facts.committed,
+        stage=same is None,
+        copy_from=twin.id if twin and same is None else "",
+        unchanged=as_committed and facts.active and not facts.trial and not facts.committing,
+        payload=payload,
+        environment=compare(parse_systemd(facts.env_text.reveal()), environment.values),
+        unit_diff=_unit_diff(facts, committed_unit, release_id),
+        warnings=(*_warnings(facts), *_history(facts, release_id)),
+        again=_again(facts) if release_id == facts.committed else "",
+        replaces=_replaces(config, facts),
+        incoming_bytes=facts.incoming_bytes,
+    )
+
+
+def rollback(config: Config, *, host: Host, facts: Facts, to: str = "") -> Rollback:
+    """Return the way back to `to`, or to the last good release before the committed one.
+
+    Raises:
+        UsageError: There is no such release on the host.
+        LockedError, HostError: As for `deploy`; a human lock does not stop a rollback.
+    """
+    _refuse(config, host, facts)
+    if to:
+        matches = [each.id for each in facts.releases if each.id == to] or [
+            each.id for each in facts.releases if each.id.startswith(to)
+        ]
+        if len(matches) != 1:
+            raise UsageError(
+                f"{len(matches) or 'no'} release{'s' if len(matches) != 1 else ''} on {host.name} match{'es' if len(matches) == 1 else ''} {to!r}",
+                host=host.name,
+                hint=f"deployer releases --host {host.name}",
+            )
+        target = matches[0]
+    else:
+        target = facts.rollback_target()
+        if not target:
+            here = {release.id for release in facts.releases}
+            others = [each.id for each in facts.ledger if each.event == "good" and each.id in here - {facts.committed}]
+            to_one = f"deployer rollback --host {host.name} --to {others[-1]}, which was good too" if others else ""
+            raise UsageError(
+                f"there is no good release before {facts.committed or 'the first one'} on {host.name}",
+                host=host.name,
+                hint=to_one or f"deployer releases --host {host.name}",
+            )
+    return Rollback(
+        host=host,
+        release=target,
+        expect=facts.committed,
+        warnings=(*_warnings(facts), *_history(facts, target)),
+        unchanged=target == facts.committed and facts.active and not (facts.drift or facts.trial or facts.committing),
+    )
+
+
+def explain(plan: Deploy, *, config: Config, artifact: Artifact, before: Mapping[str, str] | None) -> str:
+    """Return the plan of a host as a text for people; environment by name only.
+
+    Args:
+        before: The committed release's files (path to "sha256 size"), where they are known.
+    """
+    host = plan.host.name
+    if plan.unchanged:
+        return f"{host}: {plan.release} is committed and runs; nothing to do\n"
+    lines = [f"{host}: {config.app.name} {plan.expect or 'nothing yet'} → {plan.release}"]
+    if plan.again:
+        lines.append(f"  because      {plan.again}")
+    if not plan.stage:
+        how = "already on the host"
+    elif plan.copy_from:
+        how = f"the tree of {plan.copy_from}, no upload"
+    else:
+        left = artifact.size_bytes - min(plan.incoming_bytes, artifact.size_bytes)
+        how = f"upload of {size_text(left)}" + (" (the rest of an upload that was cut)" if plan.incoming_bytes else "")
+    lines.append(f"  release      {how}")
+    if before is not None:
+        lines.append(f"  files        {_files_text(before, artifact)}")
+    lines.append(f"  environment  {_environment_text(plan.environment)}")
+    lines.append(f"  unit         {'changed' if plan.unit_diff else 'unchanged' if plan.expect else 'new'}")
+    lines += [f"      {line}" for line in plan.unit_diff]
+    lines += [f"  replaces     {text}" for text in plan.replaces]
+    lines += [f"  migrate      {command}" for command in config.service.migrate]
+    lines.append(f"  restart      {config.app.unit}, then {health_text(config)}")
+    lines += [f"  warning      {warning}" for warning in plan.warnings]
+    return "\n".join(lines) + "\n"
+
+
+def health_text(config: Config) -> str:
+    """Return what a release must show, e.g. "http://… answers 200; up for 5 s, within 60 s"."""
+    health = config.health
+    wanted = []
+    if health.http:
+        wanted.append(f"{health.http} answers {' or '.join(map(str, health.status))}")
+    if health.tcp:
+        wanted.append(f"{health.tcp} accepts connections")
+    if health.unix:
+        wanted.append(f"{health.unix} has a listener")
+    if health.command:
+        wanted.append(f"`{health.command}` succeeds")
+    wanted.append(f"it stays up for {health.settle_s:g} s, within {health.timeout_s:g} s")
+    return "; ".join(wanted)
+
+
+def problems(config: Config, host: Host, facts: Facts) -> tuple[DeployerError, ...]:
+    """Return everything about the host that stands in the way, worst first."""
+    found: list[DeployerError] = []
+
+    def add(message: str, hint: str) -> None:
+        found.append(HostError(message, host=host.name, hint=hint))
+
+    if facts.systemd < OLDEST_SYSTEMD:
+        add(
+            f"{host.name} has systemd {facts.systemd or '?'}; {OLDEST_SYSTEMD} or newer is needed",
+            "Debian 11, Ubuntu 22.04, RHEL 9 and later have it",
+        )
+    if facts.missing_tools:
+        add(f"{host.name} lacks {', '.join(facts.missing_tools)}", "install them with the host's package manager")
+    if facts.root_problem:
+        root = config.app.root
+        add(
+            facts.root_problem, f"on the host: ls -ld {root}, then chown root:root {root}; or set [app] root to another"
+        )
+    if facts.read_only:
+        add(
+            f"the file system of {config.app.root} on {host.name} is read-only",
+            f"on the host: findmnt -T {config.app.root}, then mount -o remount,rw; or set [app] root",
+        )
+    if not facts.group:
+        add(f"there is no user {config.app.user!r} on {host.name}", f"deployer setup --host {host.name}")
+    if facts.unit.get("LoadState") == "masked":
+        add(
+            f"{config.app.unit} is masked on {host.name}",
+            f"systemctl unmask {config.app.unit}, if that is meant to end",
+        )
+    return tuple(found)
+
+
+def _refuse(config: Config, host: Host, facts: Facts) -> None:
+    found = problems(config, host, facts)
+    if found:
+        first = found[0]
+        raise HostError(
+            first.message, host=host.name, hint=first.hint, details=tuple(each.message for each in found[1:])
+        )
+    if facts.under_way:
+        who = facts.trial.get("who", "")
+        raise LockedError(
+            f"another activation of {config.app.name} is under way on {host.name}"
+            + (f", started by {who}" if who else ""),
+            host=host.name,
+            hint=f"deployer attach --host {host.name}",
+        )
+
+
+def _refuse_full(config: Config, artifact: Artifact, host: Host, facts: Facts) -> None:
+    needed = artifact.size_bytes - facts.incoming_bytes + artifact.unpacked_bytes + (16 << 20)
+    if facts.free_bytes < needed:
+        raise HostError(
+            f"{config.app.root} on {host.name} has {size_text(facts.free_bytes)} free, and this release needs {size_text(needed)}",
+            host=host.name,
+            hint=f"deployer prune --host {host.name}, or make room",
+        )
+
+
+def _new_id(base: str, facts: Facts) -> str:
+    # An id is never used twice for different things: not while it is there, and not in the ledger's history.
+    taken = {release.id for release in facts.releases} | {entry.id for entry in facts.ledger}
+    number = 1
+    while (candidate := base if number == 1 else f"{base}.{number}") in taken:
+        number += 1
+    return candidate
+
+
+def _unit(config: Config, launch: Launch, release_id: str, *, committed: bool) -> str:
+    path = config.app.release_path(release_id)
+    env_file = config.app.env_path if committed else path / ".deployer/env"
+    return unit.unit_text(config, launch=launch, release_path=path, env_file=env_file)
+
+
+def _one_off(config: Config, launch: Launch, release_id: str) -> str:
+    return unit.one_off_text(_unit(config, launch, release_id, committed=False), unit_name=config.app.unit)
+
+
+def _manifest(candidate: Candidate, release_id: str) -> dict[str, object]:
+    artifact = candidate.artifact
+    return {
+        "id": release_id,
+        "app": candidate.config.app.name,
+        "version": artifact.version,
+        "kind": artifact.release.kind,
+        "name": artifact.release.name,
+        "file_name": artifact.file_name,
+        "digest": artifact.sha256,
+        "size_bytes": artifact.size_bytes,
+        "unpacked_bytes": artifact.unpacked_bytes,
+        "members": artifact.members,
+        "revision": candidate.revision,
+        "who": candidate.who,
+    }
+
+
+def _unit_diff(facts: Facts, text: str, release_id: str) -> tuple[str, ...]:
+    def pinned(lines: str, each: str) -> list[str]:
+        # The path of the release changes with each deploy and would hide what really changed.
+        return (lines.replace(f"releases/{each}", "releases/ID") if each else lines).splitlines()
+
+    before, after = pinned(facts.unit_text, facts.committed), pinned(text, release_id)
+    diff = difflib.unified_diff(before, after, "committed", "new", lineterm="", n=1)
+    return tuple(line for line in diff if facts.unit_text and not line.startswith(("---", "+++")))
+
+
+def _environment_text(difference: Difference) -> str:
+    parts = [
+        f"{word}: {', '.join(names)}"
+        for word, names in (
+            ("added", difference.added),
+            ("changed", difference.changed),
+            ("removed", difference.removed),
+        )
+        if names
+    ]
+    return " · ".join(parts) or "unchanged"
+
+
+def _files_text(before: Mapping[str, str], artifact: Artifact) -> str:
+    after = {file.path: f"{file.sha256} {file.size_bytes}" for file in artifact.files}
+    added = after.keys() - before.keys()
+    removed = before.keys() - after.keys()
+    changed = {path for path in after.keys() & before.keys() if after[path] != before[path]}
+    new_bytes = sum(int(after[path].split(" ")[1]) for path in added | changed)
+    if not (added or removed or changed):
+        return "unchanged"
+    return f"{len(added)} added, {len(changed)} changed, {len(removed)} removed; {size_text(new_bytes)} new"
+
+
+def _warnings(facts: Facts) -> tuple[str, ...]:
+    found = list(facts.drift)
+    if abs(facts.clock_skew_s) > 60:
+        found.append(f"the host's clock is {facts.clock_skew_s:+.0f} s from this machine's")
+    if facts.torn_ledger_lines:
+        found.append(f"{facts.torn_ledger_lines} line(s) of the ledger cannot be read")
+    return tuple(found)
+
+
+def _history(facts: Facts, release_id: str) -> tuple[str, ...]:
+    """Say that a release went bad when it was last tried."""
+    tried = [entry for entry in facts.ledger if entry.id == release_id and entry.event in ("good", "bad")]
+    if not tried or tried[-1].event == "good":
+        return ()
+    return (f"{release_id} was tried at {tried[-1].at} and did not hold: {tried[-1].cause}",)
+
+
+def _again(facts: Facts) -> str:
+    return "; ".join(facts.drift) or (
+        "" if facts.active else f"the service is {facts.unit.get('ActiveState', 'stopped')}"
+    )
+
+
+def _replaces(config: Config, facts: Facts) -> tuple[str, ...]:
+    kept = f"it will be replaced, and a copy kept in {config.app.root}/replaced"
+    found = [f"{path} was not written by deployer; {kept}" for path in (facts.foreign_unit, facts.foreign_env) if path]
+    if facts.unit_drift == "edited":
+        found.append(f"{config.app.unit_path} was edited on the host; {kept}")
+    if facts.env_drift == "edited":
+        found.append(f"{config.app.env_path} was edited on the host; {kept}")
+    return tuple(found)

@@ -1,0 +1,274 @@
+"""Deploy, rollback and attach over many hosts: prepare all, then activate in waves; a failed wave stops the rest.
+
+An activation runs on its host by itself. When the link breaks, we connect again and go on watching; when we are
+interrupted, it goes on, and the summary says how to attach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from deployer.activation import Watcher
+from deployer.engine import Ended, Engine, Phases, failure, worst
+from deployer.errors import (
+    DamagedUploadError,
+    DeployerError,
+    HostKeyError,
+    InterruptedByUserError,
+    LinkLostError,
+    NotLetInError,
+    UnreachableError,
+)
+from deployer.events import HostEnded, Note, Progress, Summary, Verdict
+from deployer.model import Host
+from deployer.plan import Candidate, Deploy, Rollback
+from deployer.remote import Remote
+from deployer.sizes import size_text
+
+P = TypeVar("P", Deploy, Rollback)
+
+GRACE_S = 30.0
+"""How much longer than an activation may take we try to reach its host again."""
+
+
+@dataclass(kw_only=True)
+class Switch(Generic[P]):
+    """One deploy or rollback of several hosts.
+
+    Args:
+        prepare: Brings a host to where its activation can start, and returns the plan of it.
+        why: "deploy" or "rollback", for the ledger; a deploy runs the migrations on its first host.
+        activate: False to stop once all are prepared.
+        confirm: Asked once with all plans before the first activation; False ends it there.
+    """
+
+    engine: Engine
+    title: str
+    hosts: Sequence[Host]
+    prepare: Callable[[Remote], P]
+    why: str
+    who: str
+    parallel: int = 1
+    activate: bool = True
+    detach: bool = False
+    confirm: Callable[[Sequence[P]], bool] = lambda _plans: True
+    _plans: dict[str, P] = field(default_factory=dict)
+    _ended: dict[str, Ended] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+    _launched: set[str] = field(default_factory=set)
+
+    def run(self) -> int:
+        """Carry it out, tell the summary, and return the exit status."""
+        begun = self.engine.clock()
+        try:
+            self.engine.on_all(self.hosts, self._prepare_one, self._ended)
+            self._activate_all()
+        except KeyboardInterrupt:
+            self._interrupted()
+        for host in self.hosts:
+            error = self._ended[host.name].error
+            if error is not None:
+                self.engine.emit(failure(error, host=host.name))
+        rows = tuple(self._ended[host.name].row for host in self.hosts)
+        code = self._exit_code()
+        took_s = self.engine.clock() - begun
+        self.engine.emit(Summary(title=self.title, hosts=rows, exit_code=code, took_s=took_s))
+        return code
+
+    def _exit_code(self) -> int:
+        # A host that was left out for another's sake adds nothing to that one's reason.
+        reasons = [each for each in self._ended.values() if each.error is not None or each.row.verdict != "skipped"]
+        return worst(each.exit_code for each in reasons) or worst(each.exit_code for each in self._ended.values())
+
+    def _prepare_one(self, host: Host) -> Ended | None:
+        plan = self._plans[host.name] = self.prepare(self.engine.remote(host))
+        return Ended(row=_row(host, "unchanged", plan, "serves this release already")) if plan.unchanged else None
+
+    def _activate_all(self) -> None:
+        waiting = [host for host in self.hosts if host.name not in self._ended]
+        if any(each.error for each in self._ended.values()):
+            self._skip("nothing was switched: another host could not be prepared")
+        elif not self.activate:
+            for host in waiting:
+                text = f"{self._plans[host.name].release} is staged; nothing was switched, as asked"
+                self._ended[host.name] = Ended(row=_row(host, "unchanged", self._plans[host.name], text))
+        elif waiting and not self.confirm([self._plans[host.name] for host in waiting]):
+            self._skip("nothing was switched, as answered")
+        else:
+            for number, wave in enumerate(waves(waiting, self.parallel)):
+                self.engine.on_all(wave, self._first_one if number == 0 else self._one, self._ended)
+                if any(each.exit_code for each in self._ended.values()):
+                    break
+            self._skip("not started: a host before it failed")
+
+    def _first_one(self, host: Host) -> Ended:
+        return self._one(host, migrate=self.why == "deploy")
+
+    def _one(self, host: Host, *, migrate: bool = False) -> Ended:
+        plan, token = self._plans[host.name], self.engine.token()
+        remote = self.engine.remote(host)
+        watcher = _watcher(self.engine, host, release=plan.release, before=plan.expect)
+        cursor = ""
+        self._asked.add(host.name)
+        try:
+            cursor = remote.launch(
+                plan.release,
+                token=token,
+                expect=plan.expect,
+                why=self.why,
+                keep=self.engine.config.app.keep,
+                migrate=migrate,
+                who=self.who,
+            )
+        except LinkLostError as error:
+            # The host may have heard us all the same; by the token it is asked what became of it.
+            if self.detach:
+                return Ended(row=watcher.unknown(), error=error)
+        self._launched.add(host.name)
+        if self.detach:
+            hint = f"deployer attach --host {host.name}"
+            return Ended(row=_row(host, "unchanged", plan, "the activation goes on by itself", hint=hint))
+        return watched(self.engine, host, watcher, token=token, cursor=cursor)
+
+    def _skip(self, text: str, error: DeployerError | None = None) -> None:
+        for host in self.hosts:
+            if host.name not in self._ended:
+                row = _row(host, "skipped", self._plans.get(host.name), text)
+                self._ended[host.name] = Ended(row=row, error=error)
+
+    def _interrupted(self) -> None:
+        for host in self.hosts:
+            if host.name in self._asked and host.name not in self._ended:
+                plan = self._plans[host.name]
+                row = replace(
+                    _watcher(self.engine, host, release=plan.release, before=plan.expect).unknown(), took_s=0.0
+                )
+                goes_on = "goes" if host.name in self._launched else "may have begun and goes"
+                error = InterruptedByUserError(
+                    f"interrupted; the activation of {plan.release} {goes_on} on by itself on {host.name}",
+                    hint=row.hint,
+                )
+                self._ended[host.name] = Ended(row=row, error=error)
+        self._skip(
+            "interrupted before anything was switched",
+            InterruptedByUserError(
+                "interrupted; nothing was switched", hint="the same command goes on where this one stopped"
+            ),
+        )
+
+
+def stage(engine: Engine, remote: Remote, plan: Deploy, candidate: Candidate) -> None:
+    """Bring a planned release onto the host, if it is not there, and have the host's systemd judge its unit."""
+    host, total, resumed = plan.host, candidate.artifact.size_bytes, False
+
+    def on_bytes(done: int, start: int) -> None:
+        nonlocal resumed
+        resumed = start > 0
+        engine.emit(Progress(host=host.name, phase="upload", done_bytes=done, total_bytes=total, resumed_bytes=start))
+        phases.text = size_text(total)
+
+    phases = Phases(host.name, engine.emit, engine.clock)
+    if plan.stage:
+        with phases:
+            try:
+                remote.stage(plan, candidate, on_phase=phases.enter, on_bytes=on_bytes)
+            except DamagedUploadError:
+                if not resumed:
+                    raise
+                text = "what an earlier upload had left on the host was damaged; the upload starts anew"
+                engine.emit(Note(level="warning", text=text, host=host.name))
+                remote.stage(plan, candidate, on_phase=phases.enter, on_bytes=on_bytes)
+    with engine.phase(host, "verify"):
+        for words in remote.verify(plan.release):
+            engine.emit(Note(level="warning", text=f"systemd on the host says: {words}", host=host.name))
+
+
+def planned(engine: Engine, remote: Remote, plan_for: Callable[[Remote], P]) -> P:
+    """Return the host's plan, its warnings told."""
+    with engine.phase(remote.host, "plan") as phase:
+        plan = plan_for(remote)
+        phase.text = "" if plan.unchanged else f"{plan.expect or 'nothing'} -> {plan.release}"
+    for warning in plan.warnings:
+        engine.emit(Note(level="warning", text=warning, host=remote.host.name))
+    return plan
+
+
+def attach(engine: Engine, hosts: Sequence[Host], *, learn: Callable[[Remote], None]) -> int:
+    """Follow the activations that are under way on these hosts; return the exit status.
+
+    Args:
+        learn: Takes in what must be hidden of a host, before anything of it is shown.
+    """
+    begun = engine.clock()
+
+    def follow(host: Host) -> Ended:
+        remote = engine.remote(host)
+        learn(remote)
+        facts = remote.probe()
+        watcher = _watcher(engine, host, release=facts.trial.get("to", ""), before=facts.committed)
+        return watched(engine, host, watcher, token="", cursor=facts.trial.get("cursor", ""))
+
+    ended = engine.on_all(hosts, follow)
+    for host in hosts:
+        error = ended[host.name].error
+        if error is not None:
+            engine.emit(failure(error, host=host.name))
+    rows = tuple(ended[host.name].row for host in hosts)
+    code = worst(each.exit_code for each in ended.values())
+    title = f"attach {engine.config.app.name}"
+    engine.emit(Summary(title=title, hosts=rows, exit_code=code, took_s=engine.clock() - begun))
+    return code
+
+
+def watched(engine: Engine, host: Host, watcher: Watcher, *, token: str, cursor: str) -> Ended:
+    """Watch an activation to its end, through as many connections as it takes within its own time limits."""
+    health, service = engine.config.health, engine.config.service
+    migrate_s = len(service.migrate) * service.migrate_timeout_s
+    deadline = engine.clock() + 2 * (health.timeout_s + service.stop_timeout_s) + migrate_s + GRACE_S
+    pause_s = 1.0
+    while True:
+        try:
+            row, error = watcher.watch(engine.remote(host), token=token, cursor=cursor)
+            return Ended(row=row, error=error)
+        except (HostKeyError, NotLetInError) as error:
+            return Ended(row=watcher.unknown(), error=error)
+        except UnreachableError as error:
+            if engine.stopped.is_set():  # it was closed here, by an interrupt
+                return Ended(row=watcher.unknown(), error=error)
+            text = f"the link is gone ({error.message}); the activation goes on by itself, connecting again"
+            engine.emit(Note(level="warning", text=text, host=host.name))
+            token, cursor = watcher.token or token, watcher.cursor or cursor
+            if engine.clock() > deadline or engine.stopped.wait(pause_s):
+                return Ended(row=watcher.unknown(), error=error)
+            pause_s = min(pause_s * 2, 10)
+
+
+def waves(hosts: Sequence[Host], parallel: int) -> tuple[tuple[Host, ...], ...]:
+    """Return the order in which hosts are activated: the first alone, as canary, then `parallel` at a time."""
+    starts = range(1, len(hosts), parallel)
+    return (*((hosts[0],) for _ in hosts[:1]), *(tuple(hosts[at : at + parallel]) for at in starts))
+
+
+def _watcher(engine: Engine, host: Host, *, release: str, before: str) -> Watcher:
+    return Watcher(
+        host=host,
+        unit=engine.config.app.unit,
+        release=release,
+        before=before,
+        emit=engine.emit,
+        mask=engine.mask,
+        clock=engine.clock,
+    )
+
+
+def _row(host: Host, verdict: Verdict, plan: Deploy | Rollback | None, text: str, *, hint: str = "") -> HostEnded:
+    return HostEnded(
+        host=host.name,
+        verdict=verdict,
+        release=plan.expect if plan else "",
+        before=plan.expect if plan else "",
+        text=text,
+        hint=hint,
+    )

@@ -1,0 +1,186 @@
+"""What a deploy or rollback would be, from values alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deployer import plan
+from deployer.artifact import Artifact, FileMember
+from deployer.config import loads
+from deployer.env import Environment, Variable
+from deployer.errors import DeployerError, HostError, LockedError, UsageError
+from deployer.host.facts import Facts, Freeze, LedgerEntry, StagedRelease
+from deployer.kinds.base import Launch, Release
+from deployer.model import Secret
+from deployer.plan import Candidate, Deploy
+
+CONFIG = loads(
+    """
+    [app]
+    name = "shop"
+    user = "app"
+    [service]
+    kind = "exec"
+    exec_start = "bin/server"
+    migrate = "bin/migrate"
+    [health]
+    http = "http://127.0.0.1:4000/"
+    [hosts.prod1]
+    """,
+    path=Path("/project/config/deploy.toml"),
+)
+HOST = CONFIG.hosts[0]
+DIGEST = "ab" * 32
+ARTIFACT = Artifact(
+    path=Path("/project/shop-1.0.tar.gz"),
+    sha256=DIGEST,
+    size_bytes=4_100_000,
+    file_name="shop-1.0.tar.gz",
+    version="1.0",
+    release=Release(kind="exec", name="shop", version="1.0"),
+    strip=0,
+    top="",
+    members=2,
+    unpacked_bytes=9_000_000,
+    files=(FileMember(path="bin/server", size_bytes=10, mode=0o755, sha256="cd" * 32),),
+)
+CANDIDATE = Candidate(
+    config=CONFIG, artifact=ARTIFACT, launch=Launch(exec_start="bin/server"), who="ana", revision="abc"
+)
+READY = Facts(systemd=252, group="app", free_bytes=10**10, unit={"LoadState": "not-found"})
+
+
+def environment(**values: str) -> Environment:
+    return Environment(variables=tuple(Variable(name=k, value=Secret(v), origin="test") for k, v in values.items()))
+
+
+def planned(facts: Facts, **values: str) -> Deploy:
+    return plan.deploy(CANDIDATE, host=HOST, facts=facts, environment=environment(**values or {"A": "secret-value"}))
+
+
+def after(first: Deploy, **changes: object) -> Facts:
+    """The facts of a host on which the plan was carried out."""
+    release = StagedRelease(
+        id=first.release, identity=first.payload.identity, digest=DIGEST, pinned=False, size_bytes=1
+    )
+    running = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
+    facts = replace(
+        READY,
+        committed=first.release,
+        running=first.release,
+        releases=(release,),
+        unit=running,
+        unit_text=first.payload.committed_unit,
+        env_text=Secret('A="secret-value"\n'),
+    )
+    return replace(facts, **changes)  # type: ignore[arg-type] # names of fields
+
+
+def test_a_first_deploy_uploads_and_pins_its_paths() -> None:
+    found = planned(READY)
+    assert (found.release, found.expect, found.stage, found.copy_from, found.unchanged) == (
+        "1.0-abababab",
+        "",
+        True,
+        "",
+        False,
+    )
+    assert "WorkingDirectory=/opt/shop/releases/1.0-abababab\n" in found.payload.trial_unit
+    assert "EnvironmentFile=/opt/shop/releases/1.0-abababab/.deployer/env\n" in found.payload.trial_unit
+    same_but = found.payload.trial_unit.replace(
+        "/opt/shop/releases/1.0-abababab/.deployer/env", "/etc/default/shop.env"
+    )
+    assert found.payload.committed_unit == same_but
+
+
+def test_the_same_again_is_nothing_to_do() -> None:
+    found = planned(after(planned(READY)))
+    assert found.unchanged
+    assert not found.stage
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unit": {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}},
+        {"env_drift": "edited"},
+        {"unit_drift": "missing"},
+        {"running": "0.9-cdcdcdcd"},
+        {"trial": {"to": "x"}},
+    ],
+)
+def test_what_is_not_as_it_was_left_is_activated_again_without_staging(changes: dict[str, object]) -> None:
+    found = planned(after(planned(READY), **changes))
+    assert not found.unchanged
+    assert not found.stage
+
+
+def test_another_environment_is_a_release_of_its_own_with_the_same_tree() -> None:
+    found = planned(after(planned(READY)), A="another", B="new")
+    assert (found.release, found.stage, found.copy_from) == ("1.0-abababab.2", True, "1.0-abababab")
+    assert (found.environment.added, found.environment.changed, found.environment.removed) == (("B",), ("A",), ())
+
+
+def test_an_id_of_the_ledgers_past_is_not_used_again() -> None:
+    facts = replace(READY, ledger=(LedgerEntry(at="t", event="pruned", id="1.0-abababab"),))
+    assert planned(facts).release == "1.0-abababab.2"
+
+
+def test_the_explanation_names_variables_and_never_values() -> None:
+    found = planned(after(planned(READY)), A="another-secret", B="new-secret")
+    text = plan.explain(found, config=CONFIG, artifact=ARTIFACT, before={"bin/server": "00 5", "old": "11 1"})
+    assert text == (
+        "prod1: shop 1.0-abababab → 1.0-abababab.2\n"
+        "  release      the tree of 1.0-abababab, no upload\n"
+        "  files        0 added, 1 changed, 1 removed; 10 B new\n"
+        "  environment  added: B · changed: A\n"
+        "  unit         unchanged\n"
+        "  migrate      bin/migrate\n"
+        "  restart      shop.service, then http://127.0.0.1:4000/ answers 200; it stays up for 5 s, within 60 s\n"
+    )
+
+
+def test_the_explanation_of_a_first_deploy_calls_the_unit_new() -> None:
+    text = plan.explain(planned(READY), config=CONFIG, artifact=ARTIFACT, before=None)
+    assert "prod1: shop nothing yet → 1.0-abababab\n" in text
+    assert "  unit         new\n" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"systemd": 239}, HostError, "systemd 239"),
+        ({"group": ""}, HostError, "no user 'app'"),
+        ({"missing_tools": ("flock",)}, HostError, "lacks flock"),
+        ({"read_only": True}, HostError, "read-only"),
+        ({"free_bytes": 1000}, HostError, "1.0 kB free"),
+        ({"unit": {"LoadState": "masked"}}, HostError, "masked"),
+        ({"under_way": True, "trial": {"who": "bob"}}, LockedError, "started by bob"),
+        ({"frozen": Freeze(who="bob", at="t", reason="the fair")}, LockedError, "the fair"),
+    ],
+)
+def test_a_host_that_cannot_take_it_says_why(
+    changes: dict[str, object], error: type[DeployerError], words: str
+) -> None:
+    with pytest.raises(error, match=words) as caught:
+        planned(replace(READY, **changes))  # type: ignore[arg-type] # names of fields
+    assert caught.value.hint
+    assert caught.value.host == "prod1"
+
+
+def test_a_lock_does_not_stop_a_rollback() -> None:
+    facts = after(
+        planned(READY),
+        frozen=Freeze(who="bob", at="t", reason="r"),
+        releases=(StagedRelease(id="0.9-x", identity="i", digest="d", pinned=False, size_bytes=1),),
+        ledger=(LedgerEntry(at="t", event="good", id="0.9-x"), LedgerEntry(at="t", event="good", id="1.0-abababab")),
+    )
+    assert plan.rollback(CONFIG, host=HOST, facts=facts).release == "0.9-x"
+    assert plan.rollback(CONFIG, host=HOST, facts=facts, to="0.9").release == "0.9-x"
+    with pytest.raises(UsageError, match="no releases on prod1 match '7'"):
+        plan.rollback(CONFIG, host=HOST, facts=facts, to="7")
+    with pytest.raises(UsageError, match="no good release before"):
+        plan.rollback(CONFIG, host=HOST, facts=replace(facts, ledger=()))
