@@ -1,0 +1,5 @@
+"""`python -m deployer`: the program."""
+
+from deployer.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""The `deployer` program: the tasks of `deployer/tasks.py`, from any directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
+
+from invoke.exceptions import Exit, ParseError
+from invoke.program import Program
+
+from deployer import __version__
+from deployer.tasks import namespace
+
+_NEXT = "\nnext: deployer --list, or deployer --help TASK"
+
+
+class Deployer(Program):
+    """Invoke's program, but with our exit status for a faulty command line, and no traceback for one."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        with self._usage():
+            super().parse_core(argv)
+        if self.args.config.value:
+            # Before the task it is Invoke's own option, for a file of another kind.
+            path = self.args.config.value
+            raise Exit(f"error: --config stands behind the task\nnext: deployer TASK --config {path}", code=2)
+
+    def parse_tasks(self) -> None:
+        with self._usage():
+            super().parse_tasks()
+
+    def execute(self) -> None:
+        try:
+            super().execute()
+        except KeyboardInterrupt as error:
+            # Before a task could take it, or a second one while it was telling of the first. Invoke itself would say 1.
+            raise Exit("interrupted", code=130) from error
+
+    @contextlib.contextmanager
+    def _usage(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            # What Invoke makes of `--parallel many`: "invalid literal for int() with base 10: 'many'".
+            found = str(error).rpartition(": ")[2]
+            raise Exit(f"error: {found} is not a whole number{_NEXT}", code=2) from error
+        except ParseError as error:
+            raise Exit(f"error: {error}{_NEXT}", code=2) from error
+
+
+def main() -> None:
+    """Run the program. SIGTERM and SIGHUP end it as Ctrl-C does: in order, telling the state of each host."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, _interrupt)
+    try:
+        Deployer(name="deployer", binary="deployer", namespace=namespace, version=__version__).run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `deployer --help | head`: nobody reads on. What Python flushes at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,376 @@
+"""The commands, as one Invoke collection: for `inv` through a `tasks.py`, and for the `deployer` program.
+
+A task here is a name, its options and its help; what it does is in `deployer/verbs/`, which is imported when a task
+runs and not before: `--list`, `--help` and completion stay quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import Task
+
+if TYPE_CHECKING:
+    from deployer.verbs.run import Run
+
+COMMON = {
+    "config": "the config file (default: config/deploy.toml, or $DEPLOYER_CONFIG)",
+    "host": "a host, group or glob of the config; repeat it for more (default: [deploy] default)",
+    "output": "auto, rich, plain or json",
+}
+_COLLECTION = Collection()
+
+
+def verb(
+    *, positional: tuple[str, ...] = (), lines_are_results: bool = False, **helps: str
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make a task of a function `(run, *, options) -> exit status`: with the common options, and errors shown."""
+
+    def made(body: Callable[..., int]) -> Callable[..., int]:
+        own = [each for each in inspect.signature(body).parameters.values() if each.name != "run"]
+
+        @functools.wraps(body)
+        def task(_context: Context, host: list[str], config: str, output: str, **options: Any) -> None:
+            code = execute(lambda run: body(run, **options), host, config, output, lines_are_results=lines_are_results)
+            if code:
+                raise Exit(code=code)
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        common = [
+            inspect.Parameter("host", kind, default=[]),
+            inspect.Parameter("config", kind, default=""),
+            inspect.Parameter("output", kind, default="auto"),
+        ]
+        first = [inspect.Parameter("context", kind)]
+        task.__signature__ = inspect.Signature(  # type: ignore[attr-defined] # what Invoke reads the options from
+            first + [each.replace(kind=kind) for each in own] + common
+        )
+        _COLLECTION.add_task(
+            Task(
+                task,
+                name=body.__name__.rstrip("_"),
+                positional=positional,
+                iterable=("host",),
+                auto_shortflags=False,
+                help={**helps, **COMMON},
+            )
+        )
+        return body
+
+    return made
+
+
+def execute(
+    work: Callable[[Run], int], host: list[str], config: str, output: str, *, lines_are_results: bool = False
+) -> int:
+    """Run a verb and return its exit status; errors of ours are shown, bugs keep their traceback."""
+    from deployer.errors import DeployerError
+    from deployer.verbs.run import Run, shown_failure
+
+    try:
+        run = Run(config=config, wanted=host, output=output, environ=os.environ)
+    except DeployerError as error:
+        sys.stderr.write(shown_failure(error))
+        return error.exit_code
+    from deployer.engine import failure
+
+    with run.showing(lines_are_results=lines_are_results):
+        try:
+            return work(run)
+        except DeployerError as error:
+            run.emit(failure(error))
+            return error.exit_code
+        except KeyboardInterrupt:
+            from deployer.errors import InterruptedByUserError
+
+            text = "interrupted; what a host was asked for before may go on there"
+            run.emit(failure(InterruptedByUserError(text, hint="deployer status")))
+            return InterruptedByUserError.exit_code
+
+
+# -- the table of contents ------------------------------------------------------------------------------------------
+
+
+@verb(
+    artifact="a tarball: path or URL (default: what [artifact] says)",
+    plan="show what would change, and change nothing",
+    yes="do not ask before something edited on a host is replaced",
+    no_activate="stage only: upload and unpack, switch nothing",
+    detach="start the activation and leave; it goes on by itself",
+    parallel="hosts activated at once, after the first (default: [deploy] parallel)",
+)
+def deploy(
+    run: Run,
+    *,
+    artifact: str = "",
+    plan: bool = False,
+    yes: bool = False,
+    no_activate: bool = False,
+    detach: bool = False,
+    parallel: int = 0,
+) -> int:
+    """Put a release on hosts, start it, watch it, go back if it fails."""
+    from deployer.verbs import deploying
+
+    return deploying.deploy(
+        run, artifact=artifact, plan_only=plan, yes=yes, activate=not no_activate, detach=detach, parallel=parallel
+    )
+
+
+@verb(artifact="a tarball: path or URL (default: what [artifact] says)")
+def plan(run: Run, *, artifact: str = "") -> int:
+    """Show what the same deploy would change; change nothing."""
+    from deployer.verbs import deploying
+
+    return deploying.show_plan(run, artifact=artifact)
+
+
+@verb(
+    to="the release to go to (default: the last good one before)",
+    plan="show what would change, and change nothing",
+    detach="start the activation and leave; it goes on by itself",
+    parallel="hosts at once, after the first",
+)
+def rollback(run: Run, *, to: str = "", plan: bool = False, detach: bool = False, parallel: int = 0) -> int:
+    """Go back to the last good release: code, unit and environment."""
+    from deployer.verbs import deploying
+
+    return deploying.rollback(run, to=to, plan_only=plan, detach=detach, parallel=parallel)
+
+
+@verb()
+def attach(run: Run) -> int:
+    """Follow an activation that is under way."""
+    from deployer.verbs import deploying
+
+    return deploying.attach(run)
+
+
+@verb()
+def status(run: Run) -> int:
+    """Show where each host stands: release, state, health, drift."""
+    from deployer.verbs import looking
+
+    return looking.status(run)
+
+
+@verb()
+def releases(run: Run) -> int:
+    """List the releases of each host, from its ledger."""
+    from deployer.verbs import looking
+
+    return looking.releases(run)
+
+
+@verb(
+    lines_are_results=True,
+    follow="go on showing new lines",
+    lines="how many of the last lines",
+    since="from this time on, as journalctl takes it",
+    until="up to this time",
+    priority="this priority and worse (err, warning, …)",
+    grep="lines that match this pattern",
+    deploy="the last activation of this release",
+)
+def logs(
+    run: Run,
+    *,
+    follow: bool = False,
+    lines: int = 100,
+    since: str = "",
+    until: str = "",
+    priority: str = "",
+    grep: str = "",
+    deploy: str = "",
+) -> int:
+    """Show the service's journal."""
+    from deployer.verbs import looking
+
+    return looking.logs(
+        run, follow=follow, lines=lines, since=since, until=until, priority=priority, grep=grep, deploy=deploy
+    )
+
+
+@verb()
+def start(run: Run) -> int:
+    """Start the service, with its journal live."""
+    from deployer.verbs import acting
+
+    return acting.control(run, "start")
+
+
+@verb()
+def stop(run: Run) -> int:
+    """Stop the service, with its journal live."""
+    from deployer.verbs import acting
+
+    return acting.control(run, "stop")
+
+
+@verb()
+def restart(run: Run) -> int:
+    """Restart the service, with its journal live."""
+    from deployer.verbs import acting
+
+    return acting.control(run, "restart")
+
+
+@verb()
+def build(run: Run) -> int:
+    """Run the config's build and say what came out."""
+    from deployer.verbs import deploying
+
+    return deploying.build(run)
+
+
+@verb(artifact="a tarball: path or URL")
+def fetch(run: Run, *, artifact: str = "") -> int:
+    """Get the tarball without building, and say where it is."""
+    from deployer.verbs import deploying
+
+    return deploying.fetch(run, artifact=artifact)
+
+
+@verb(artifact="a tarball: path or URL")
+def inspect_(run: Run, *, artifact: str = "") -> int:
+    """Say what kind of release a tarball is, and what it would get."""
+    from deployer.verbs import deploying
+
+    return deploying.inspect(run, artifact=artifact)
+
+
+@verb()
+def check(run: Run) -> int:
+    """Look at everything a deploy needs, and change nothing."""
+    from deployer.verbs import checking
+
+    return checking.check(run)
+
+
+@verb(sudo="let the login user become root without a password", plan="show what would change, and change nothing")
+def setup(run: Run, *, sudo: bool = False, plan: bool = False) -> int:
+    """Prepare a host once: the service's user and our directories."""
+    from deployer.verbs import acting
+
+    return acting.setup(run, sudo=sudo, plan_only=plan)
+
+
+@verb(reveal="show the values too")
+def env(run: Run, *, reveal: bool = False) -> int:
+    """Compare the environment here with that on each host, by name."""
+    from deployer.verbs import looking
+
+    return looking.env(run, reveal=reveal)
+
+
+@verb(artifact="a tarball: path or URL")
+def unit(run: Run, *, artifact: str = "") -> int:
+    """Show the unit that a deploy would install."""
+    from deployer.verbs import deploying
+
+    return deploying.show_unit(run, artifact=artifact)
+
+
+@verb(positional=("command",), lines_are_results=True, command="what to run, as one word; relative to the release")
+def run_(run: Run, *, command: str) -> int:
+    """Run a one-off command as the service would."""
+    from deployer.verbs import acting
+
+    return acting.one_off(run, command)
+
+
+@verb()
+def console(run: Run) -> int:
+    """Open the release's remote console."""
+    from deployer.verbs import acting
+
+    return acting.console(run)
+
+
+@verb(lines_are_results=True)
+def migrate(run: Run) -> int:
+    """Run the config's migrations in the committed release."""
+    from deployer.verbs import acting
+
+    return acting.migrate(run)
+
+
+@verb(lines_are_results=True)
+def version(run: Run) -> int:
+    """Ask the committed release for its version."""
+    from deployer.verbs import acting
+
+    return acting.kind_command(run, "version")
+
+
+@verb(lines_are_results=True)
+def ping(run: Run) -> int:
+    """Ask whether the running node answers."""
+    from deployer.verbs import acting
+
+    return acting.kind_command(run, "ping")
+
+
+@verb(reason="why; shown to whoever meets the lock", until="a time (2026-11-24T08:00) or duration (45m)")
+def lock(run: Run, *, reason: str = "", until: str = "") -> int:
+    """Refuse every activation but a rollback."""
+    from deployer.verbs import acting
+
+    return acting.lock(run, reason=reason, until=until)
+
+
+@verb(force="take away somebody else's lock without a question")
+def unlock(run: Run, *, force: bool = False) -> int:
+    """Take a lock away."""
+    from deployer.verbs import acting
+
+    return acting.unlock(run, force=force)
+
+
+@verb(keep="how many to keep (default: [app] keep)", plan="show what would go, and remove nothing")
+def prune(run: Run, *, keep: int = 0, plan: bool = False) -> int:
+    """Remove old releases from hosts."""
+    from deployer.verbs import acting
+
+    return acting.prune(run, keep=keep, plan_only=plan)
+
+
+@verb(positional=("release",), release="the release's id", remove="let it be pruned again")
+def pin(run: Run, *, release: str, remove: bool = False) -> int:
+    """Keep a release from being pruned."""
+    from deployer.verbs import acting
+
+    return acting.pin(run, release, remove=remove)
+
+
+@verb(name="the app's name (default: that of the directory)")
+def init(run: Run, *, name: str = "") -> int:
+    """Write a starter config into this directory."""
+    from deployer.verbs import here
+
+    return here.init(run, name=name)
+
+
+@verb(
+    positional=("action",),
+    action="up, list, ssh, reboot, powercut, boot or down",
+    name="which host (default: sandbox1; down: all)",
+    suite="the Debian release of a new host: bookworm or trixie",
+    command="for ssh: run this instead of a shell",
+)
+def sandbox(run: Run, *, action: str, name: str = "", suite: str = "bookworm", command: str = "") -> int:
+    """Throwaway systemd hosts on this machine."""
+    from deployer.verbs import here
+
+    return here.sandbox(run, action, name=name, suite=suite, command=command)
+
+
+namespace = _COLLECTION

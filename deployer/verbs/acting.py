@@ -1,0 +1,227 @@
+"""start, stop, restart, setup, run, console, migrate, version, ping, lock, unlock, prune, pin: acting on hosts."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from deployer import durations, kinds
+from deployer.activation import Follower, since
+from deployer.errors import UsageError
+from deployer.events import CommandLine, Listing, Note
+from deployer.host.facts import Facts
+from deployer.host.replies import words
+from deployer.host.scripts import script
+from deployer.journal import journal_line
+from deployer.kinds.base import Release
+from deployer.model import Host
+from deployer.remote import Remote
+from deployer.verbs.run import Run
+
+
+def control(run: Run, verb: str) -> int:
+    """Start, stop or restart the service on each host, with its journal on the screen."""
+
+    def work(remote: Remote) -> dict[str, str]:
+        def on_line(text: str) -> None:
+            line = journal_line(text, host=remote.host.name)
+            if line is not None:
+                run.emit(replace(line, message=run.engine.mask(line.message)))
+
+        run.learn(remote)
+        cursor = remote.cursor()
+        follower = Follower(remote.journal(("--follow", "--lines", "all", *since(cursor))), on_line)
+        try:
+            return remote.control(verb)
+        finally:
+            # What a service says as it starts comes after systemctl is done; its last words come before.
+            follower.close(quiet_s=0.25 if verb == "stop" else 1.5)
+
+    rows: list[Mapping[str, Any]] = []
+
+    def done(host: Host, state: dict[str, str]) -> None:
+        shown = f"{state.get('ActiveState', '?')} ({state.get('SubState', '?')})"
+        rows.append({"host": host.name, "state": shown, "main_pid": int(state.get("MainPID") or 0)})
+
+    code = run.engine.each(run.hosts, work, done)
+    if rows:
+        run.emit(Listing(name=verb, columns=("host", "state", "main_pid"), rows=tuple(rows)))
+    return code
+
+
+def setup(run: Run, *, sudo: bool, plan_only: bool) -> int:
+    """Prepare hosts once: the service's user, directories, on request a sudo rule."""
+    home = f"/var/lib/{run.config.app.name}"
+    rows: list[Mapping[str, Any]] = []
+
+    def work(remote: Remote) -> tuple[str, ...]:
+        return remote.setup(home=home, sudo_for=remote.link.login if sudo else "", plan_only=plan_only)
+
+    def done(host: Host, texts: tuple[str, ...]) -> None:
+        rows.extend({"host": host.name, "would" if plan_only else "did": text} for text in texts)
+
+    code = run.engine.each(run.hosts, work, done)
+    word = "would" if plan_only else "did"
+    run.emit(Listing(name="setup", columns=("host", word), rows=tuple(rows), empty="already prepared"))
+    return code
+
+
+def one_off(run: Run, command: str, *, hosts: Sequence[Host] = ()) -> int:
+    """Run a command as the service would, on each host that is meant or on these; its output line by line."""
+    if command.startswith("-"):
+        raise UsageError(f"{command} is no command", hint='deployer run "COMMAND", or deployer --help run')
+
+    def work(remote: Remote) -> int:
+        run.learn(remote)
+        session = remote.link.start(
+            script("one_off", run.config.app, "pipe", secrets.token_hex(4), command), name="run"
+        )
+        session.close_stdin()
+        try:
+            lines = session.lines()
+            # The first line is the script's, the rest the command's.
+            words((next(lines, ""),), host=remote.host.name)
+            for text in lines:
+                run.emit(CommandLine(host=remote.host.name, command="run", text=run.engine.mask(text)))
+            return session.status(run.config.ssh.step_timeout_s)
+        finally:
+            session.close()
+
+    worst: list[int] = []
+
+    def done(host: Host, status: int) -> None:
+        if status:
+            run.emit(Note(level="error", text=f"the command ended with status {status}", host=host.name))
+        worst.append(status)
+
+    return run.engine.each(hosts or run.hosts, work, done) or (1 if any(worst) else 0)
+
+
+def migrate(run: Run) -> int:
+    """Run the config's migrations in the committed release, on the first host that is meant."""
+    commands = run.config.service.migrate
+    if not commands:
+        raise UsageError("the config has no migrations", hint="set [service] migrate")
+    for command in commands:
+        status = one_off(run, command, hosts=run.hosts[:1])
+        if status:
+            return status
+    return 0
+
+
+def console(run: Run) -> int:
+    """Open the release's remote console, on a real terminal."""
+    if not run.at_terminal:
+        raise UsageError("a console needs a terminal", hint='for a single command: deployer run "COMMAND"')
+    host = run.host
+    code, command = _command_of_kind(run, "console")
+    if code:
+        return code
+    remote = run.engine.remote(host)
+    prepared = remote.one_off_command(secrets.token_hex(4), command)
+    # In the main thread: a change of the window's size is told by a signal.
+    with run.paused():
+        return remote.link.interactive(prepared)
+
+
+def kind_command(run: Run, name: str) -> int:
+    """Run the command that the release's kind has for "version" or "ping"."""
+    code, command = _command_of_kind(run, name)
+    return code or one_off(run, command)
+
+
+def _command_of_kind(run: Run, name: str) -> tuple[int, str]:
+    """Return the exit status, and a command of the committed release; its kind comes from the host's own manifest."""
+    found: list[str] = []
+
+    def work(remote: Remote) -> str:
+        manifest = remote.manifest()
+        release = Release(
+            kind=str(manifest.get("kind", "")),
+            name=str(manifest.get("name", "")),
+            version=str(manifest.get("version", "")),
+        )
+        commands = kinds.commands(release)
+        if name not in commands:
+            raise UsageError(f"a release of kind {release.kind} has no {name} command", hint='deployer run "COMMAND"')
+        return commands[name]
+
+    code = run.engine.each(run.hosts, work, lambda _host, command: found.append(command))
+    return code, "".join(found[:1])
+
+
+def lock(run: Run, *, reason: str, until: str) -> int:
+    """Refuse every activation but a rollback, until it is taken away or a time has come."""
+    if not reason:
+        raise UsageError("a lock needs a reason: somebody will meet it", hint='deployer lock --reason "…"')
+    until_s = "" if not until else str(_moment(until))
+    if until_s and int(until_s) <= time.time():
+        raise UsageError(f"--until {until} is in the past", hint="like 2026-11-24T08:00, or 45m")
+    return _mark(run, "lock", lambda remote: remote.mark("freeze", reason, until_s, run.who))
+
+
+def unlock(run: Run, *, force: bool) -> int:
+    """Take a lock away; somebody else's only after a question, or with `force`."""
+
+    def work(remote: Remote) -> Facts:
+        return remote.probe()
+
+    found: dict[str, Facts] = {}
+    code = run.engine.each(run.hosts, work, lambda host, facts: found.update({host.name: facts}))
+    if code:
+        return code
+    others = {name: facts.frozen for name, facts in found.items() if facts.frozen and facts.frozen.who != run.who}
+    for name, frozen in others.items():
+        run.emit(Note(level="warning", text=f"locked by {frozen.who} since {frozen.at}: {frozen.reason}", host=name))
+    if others and not force and (not run.at_terminal or not run.confirm("Unlock it all the same?")):
+        raise UsageError("the lock is somebody else's; nothing was changed", hint="ask them, or add --force")
+    return _mark(run, "unlock", lambda remote: remote.mark("thaw", run.who))
+
+
+def _moment(text: str) -> int:
+    """Return the Unix time of "30m" (from now) or "2026-11-24T08:00" (local time)."""
+    from datetime import datetime
+
+    if re.match(r"\d{4}-", text):
+        try:
+            return int(datetime.fromisoformat(text).timestamp())
+        except ValueError as error:
+            raise UsageError(f"--until {text} is not a time", hint="like 2026-11-24T08:00, or 45m") from error
+    try:
+        return int(time.time() + durations.parse(text))
+    except ValueError as error:
+        raise UsageError(
+            f"--until {text} is neither a time nor a duration", hint="like 2026-11-24T08:00, or 45m"
+        ) from error
+
+
+def pin(run: Run, release: str, *, remove: bool) -> int:
+    """Keep a release from being pruned, or no longer."""
+    return _mark(run, "pin", lambda remote: remote.mark("unpin" if remove else "pin", release, run.who))
+
+
+def prune(run: Run, *, keep: int, plan_only: bool) -> int:
+    """Remove releases beyond the newest `keep`; never one that is committed, good before, pinned or in use."""
+    rows: list[Mapping[str, Any]] = []
+
+    def work(remote: Remote) -> list[tuple[str, str]]:
+        return remote.mark("prune", str(keep or run.config.app.keep), "yes" if plan_only else "no")
+
+    def done(host: Host, found: list[tuple[str, str]]) -> None:
+        word = "would go" if plan_only else "removed"
+        rows.extend({"host": host.name, "release": rest, "done": word} for kind, rest in found if kind == "pruned")
+
+    code = run.engine.each(run.hosts, work, done)
+    run.emit(Listing(name="prune", columns=("host", "release", "done"), rows=tuple(rows), empty="nothing to remove"))
+    return code
+
+
+def _mark(run: Run, name: str, work: Callable[[Remote], object]) -> int:
+    rows: list[Mapping[str, Any]] = []
+    code = run.engine.each(run.hosts, work, lambda host, _found: rows.append({"host": host.name, "done": name}))
+    run.emit(Listing(name=name, columns=("host", "done"), rows=tuple(rows)))
+    return code

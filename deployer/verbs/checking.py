@@ -1,0 +1,114 @@
+"""check: everything that a deploy needs, looked at here and on each host; changing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from deployer import artifact, kinds, plan, unit
+from deployer.errors import DeployerError
+from deployer.events import Listing
+from deployer.host.facts import Facts
+from deployer.host.replies import decoded
+from deployer.kinds.base import Launch
+from deployer.model import Config, Health, Host
+from deployer.remote import Remote
+from deployer.sizes import size_text
+from deployer.verbs.run import Run
+
+LOCAL = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "")  # noqa: S104 - compared with, not bound
+LOW_DISK = 1 << 28
+
+
+def check(run: Run) -> int:
+    """Look at everything that a deploy needs, here and on each host; change nothing."""
+    rows: list[Mapping[str, Any]] = []
+
+    def add(where: str, what: str, text: str, *, ok: bool = True, hint: str = "") -> None:
+        rows.append({"host": where, "check": what, "ok": ok, "text": text, "next": hint or None})
+
+    config = run.config
+    add("here", "config", str(config.path))
+    if config.service.template:
+        for remark in unit.remarks(config.service.template.read_text(encoding="utf-8")):
+            add("here", "unit template", remark, ok=False, hint=f"edit {config.service.template}")
+    try:
+        text, launch = _artifact(run)
+        add("here", "artifact", text)
+    except DeployerError as error:
+        add("here", "artifact", error.message, ok=False, hint=error.hint)
+        launch = _launch_of(config)
+    for host in run.hosts:
+        try:
+            add(host.name, "environment", f"{len(run.environment(host).values)} names")
+        except DeployerError as error:
+            add(host.name, "environment", "; ".join((error.message, *error.details)), ok=False, hint=error.hint)
+
+    def work(remote: Remote) -> tuple[Facts, list[tuple[str, str]]]:
+        path = config.app.release_path("0")
+        text = unit.unit_text(config, launch=launch, release_path=path, env_file=config.app.env_path)
+        return remote.probe(env=True, health=True), remote.check(unit=text, port=_port(config.health))
+
+    def done(host: Host, found: tuple[Facts, list[tuple[str, str]]]) -> None:
+        facts, judged = found
+        add(host.name, "reach", f"{facts.os}, systemd {facts.systemd}, {facts.machine}; root")
+        for problem in plan.problems(config, host, facts):
+            add(host.name, "host", problem.message, ok=False, hint=problem.hint)
+        enough = facts.free_bytes > LOW_DISK
+        add(
+            host.name, "disk", f"{size_text(facts.free_bytes)} free", ok=enough, hint="" if enough else "deployer prune"
+        )
+        for what, text in judged:
+            hint = "correct [service] in the config" if what == "unit" else "another health port, or end what has it"
+            add(host.name, what, decoded(text).strip(), ok=False, hint=hint)
+        if not any(what == "unit" for what, _ in judged):
+            add(host.name, "unit", "systemd on the host accepts it")
+        if facts.frozen:
+            text = f"locked by {facts.frozen.who} {facts.frozen.span}: {facts.frozen.reason}"
+            add(host.name, "lock", text, ok=False, hint=f"deployer unlock --host {host.name}")
+        if facts.under_way:
+            hint = f"deployer attach --host {host.name}"
+            add(host.name, "activation", "one is under way", ok=False, hint=hint)
+        for text in facts.drift:
+            add(host.name, "drift", text, ok=False, hint=f"deployer status --host {host.name}")
+
+    code = run.engine.each(run.hosts, work, done)
+    run.emit(Listing(name="check", columns=("host", "check", "ok", "text", "next"), rows=tuple(rows)))
+    return code or (1 if any(not row["ok"] for row in rows) else 0)
+
+
+def _artifact(run: Run) -> tuple[str, Launch]:
+    """Return what is known of the tarball that a deploy would take, nothing built or fetched, and how it is started."""
+    config = run.config
+    if config.artifact.url:
+        return "fetched by each deploy", _launch_of(config)
+    if config.artifact.build:
+        return "built by each deploy", _launch_of(config)
+    if not config.artifact.path:
+        return "given to each deploy with --artifact", _launch_of(config)
+    path = artifact.obtain(
+        config.artifact, directory=config.directory, emit=run.emit, cache=run.cache / "artifacts", build=False
+    )
+    found = artifact.load(
+        path,
+        kind=config.service.kind,
+        version=config.artifact.version,
+        allow_links=config.artifact.allow_links,
+        exec_start=config.service.exec_start,
+    )
+    return f"{path.name}: {found.release.kind}, {found.id}", kinds.launch_of(found.release, config)
+
+
+def _launch_of(config: Config) -> Launch:
+    # Without a tarball there is no kind to ask: what the config says is judged.
+    return Launch(exec_start=config.service.exec_start or "bin/server")
+
+
+def _port(health: Health) -> int:
+    """Return the port of the health check on the host itself; 0 where it has none."""
+    place = urlsplit(health.http).netloc if health.http else health.tcp
+    host, _, port = place.rpartition(":")
+    if health.http and not host:
+        host, port = place, "80"
+    return int(port) if host in LOCAL and port.isdigit() else 0

@@ -1,0 +1,243 @@
+"""deploy, plan, rollback, attach, build, fetch, inspect."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from deployer import kinds, local, plan, switch, unit
+from deployer.artifact import Artifact, load, obtain
+from deployer.errors import InterruptedByUserError, UsageError
+from deployer.events import Listing, Note, Text
+from deployer.kinds.base import Launch
+from deployer.plan import Candidate, Deploy, Rollback
+from deployer.remote import Remote
+from deployer.sizes import size_text
+from deployer.switch import Switch, planned, stage
+from deployer.verbs.run import Run
+
+MANY_HOSTS = 6
+"""More than these are counted in the heading of a deploy, and not named."""
+
+
+def deploy(run: Run, *, artifact: str, plan_only: bool, yes: bool, activate: bool, detach: bool, parallel: int) -> int:
+    if plan_only:
+        return show_plan(run, artifact=artifact)
+    at_once = _parallel(run, parallel)
+    _refuse_unwatched(run, detach=detach)
+    with _before_hosts():
+        _ask_early(run)
+        candidate = _candidate(run, artifact)
+    engine = run.engine
+    run.emit(Note(level="info", text=_heading(run, candidate.artifact)))
+
+    def prepare(remote: Remote) -> Deploy:
+        run.learn(remote)
+        found = planned(engine, remote, lambda remote: _plan_for(run, candidate, remote))
+        if not found.unchanged:
+            stage(engine, remote, found, candidate)
+        return found
+
+    return Switch(
+        engine=engine,
+        title=f"deploy {run.config.app.name} {candidate.artifact.id}",
+        hosts=run.hosts,
+        prepare=prepare,
+        why="deploy",
+        who=run.who,
+        parallel=at_once,
+        activate=activate,
+        detach=detach,
+        confirm=lambda plans: _confirmed(run, plans, yes=yes),
+    ).run()
+
+
+def show_plan(run: Run, *, artifact: str) -> int:
+    """Show what a deploy would change on each host, and change nothing."""
+    _ask_early(run)
+    candidate = _candidate(run, artifact)
+
+    def work(remote: Remote) -> str:
+        found = _plan_for(run, candidate, remote)
+        before = remote.files(found.expect) if found.expect else None
+        return plan.explain(found, config=run.config, artifact=candidate.artifact, before=before)
+
+    return run.engine.each(run.hosts, work, lambda host, text: run.emit(Text(name="plan", text=text, host=host.name)))
+
+
+def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int) -> int:
+    def plan_for(remote: Remote) -> Rollback:
+        run.learn(remote)
+        return plan.rollback(run.config, host=remote.host, facts=remote.probe(), to=to)
+
+    if plan_only:
+        return run.engine.each(
+            run.hosts,
+            plan_for,
+            lambda host, found: run.emit(Text(name="plan", text=_rollback_text(run, found), host=host.name)),
+        )
+    _refuse_unwatched(run, detach=detach)
+    return Switch(
+        engine=run.engine,
+        title=f"rollback {run.config.app.name}",
+        hosts=run.hosts,
+        prepare=lambda remote: planned(run.engine, remote, plan_for),
+        why="rollback",
+        who=run.who,
+        parallel=_parallel(run, parallel),
+        detach=detach,
+    ).run()
+
+
+def attach(run: Run) -> int:
+    return switch.attach(run.engine, run.hosts, learn=run.learn)
+
+
+def build(run: Run) -> int:
+    """Run the config's build and say what came out."""
+    if not run.config.artifact.build:
+        raise UsageError("the config has no build command", hint="set [artifact] build, or use: deployer fetch")
+    return _shown(run, _artifact(run, ""))
+
+
+def fetch(run: Run, *, artifact: str) -> int:
+    """Get the tarball, without building, and say where it is."""
+    return _shown(run, _artifact(run, artifact, build=False))
+
+
+def inspect(run: Run, *, artifact: str) -> int:
+    """Say what kind of release a tarball is, and what unit and environment it would get."""
+    from deployer.inspect import explanation
+
+    found = _artifact(run, artifact, build=False)
+    run.emit(Text(name="inspect", text=explanation(found, launch=_launch(run, found), config=run.config)))
+    return 0
+
+
+def show_unit(run: Run, *, artifact: str) -> int:
+    """Show the unit that a deploy would install."""
+    found = _artifact(run, artifact, build=False)
+    path = run.config.app.release_path(found.id)
+    text = unit.unit_text(run.config, launch=_launch(run, found), release_path=path, env_file=run.config.app.env_path)
+    run.emit(Text(name="unit", text=text))
+    return 0
+
+
+def _shown(run: Run, artifact: Artifact) -> int:
+    row = {
+        "file": str(artifact.path.resolve()),
+        "release": artifact.id,
+        "kind": artifact.release.kind,
+        "size_bytes": artifact.size_bytes,
+        "sha256": artifact.sha256,
+    }
+    run.emit(Listing(name="artifact", columns=tuple(row), rows=(row,)))
+    return 0
+
+
+def _parallel(run: Run, given: int) -> int:
+    if given < 0:
+        raise UsageError(f"--parallel {given} hosts at once is not possible", hint="--parallel 1, or more")
+    return given or run.config.parallel
+
+
+@contextlib.contextmanager
+def _before_hosts() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        text = "interrupted; no host was touched"
+        raise InterruptedByUserError(text, hint="run the same command again") from error
+
+
+def _refuse_unwatched(run: Run, *, detach: bool) -> None:
+    if detach and len(run.hosts) > 1:
+        raise UsageError(
+            "--detach watches nothing, so it cannot wait for the first of several hosts",
+            hint="add --host NAME, or leave --detach out",
+        )
+
+
+def _ask_early(run: Run) -> None:
+    """Meet what is wrong with hosts and environment before a build of ten minutes, and before any host is touched."""
+    for host in run.hosts:
+        run.environment(host)
+
+
+def _heading(run: Run, artifact: Artifact) -> str:
+    hosts = ", ".join(host.name for host in run.hosts) if len(run.hosts) <= MANY_HOSTS else f"{len(run.hosts)} hosts"
+    name, kind = run.config.app.name, artifact.release.kind
+    return f"{name} {artifact.id} (kind {kind}, {size_text(artifact.size_bytes)}) to {hosts}"
+
+
+def _candidate(run: Run, artifact: str) -> Candidate:
+    found = _artifact(run, artifact)
+    return Candidate(
+        config=run.config,
+        artifact=found,
+        launch=_launch(run, found),
+        who=run.who,
+        revision=_revision(run),
+    )
+
+
+def _artifact(run: Run, override: str, *, build: bool = True) -> Artifact:
+    config = run.config
+    path = obtain(
+        config.artifact,
+        directory=config.directory,
+        override=override,
+        emit=run.emit,
+        cache=run.cache / "artifacts",
+        build=build,
+    )
+    found = load(
+        path,
+        kind=config.service.kind,
+        version=config.artifact.version,
+        allow_links=config.artifact.allow_links,
+        exec_start=config.service.exec_start,
+    )
+    for warning in found.warnings:
+        run.note(warning)
+    return found
+
+
+def _launch(run: Run, artifact: Artifact) -> Launch:
+    return kinds.launch_of(artifact.release, run.config)
+
+
+def _plan_for(run: Run, candidate: Candidate, remote: Remote) -> Deploy:
+    environment = run.environment(remote.host)
+    facts = remote.probe(digest=candidate.artifact.sha256, env=True)
+    return plan.deploy(candidate, host=remote.host, facts=facts, environment=environment)
+
+
+def _confirmed(run: Run, plans: Sequence[Deploy], *, yes: bool) -> bool:
+    """Ask before something is replaced that a person wrote on a host."""
+    replaced = [(each.host.name, text) for each in plans for text in each.replaces]
+    for name, text in replaced:
+        run.note(text, host=name)
+    return not replaced or yes or run.confirm("Replace it?")
+
+
+def _rollback_text(run: Run, found: Rollback) -> str:
+    if found.unchanged:
+        return f"{found.host.name}: {found.release} is committed and runs; nothing to do\n"
+    lines = [
+        f"{found.host.name}: {run.config.app.name} {found.expect or 'nothing yet'} → {found.release}",
+        "  brings back  its tree, its unit and its environment; migrations are not undone",
+        f"  restart      {run.config.app.unit}, then the health checks of {found.release}",
+        *(f"  warning      {warning}" for warning in found.warnings),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _revision(run: Run) -> str:
+    """Return the commit of the source, with "+" for a tree with changes; empty outside of git."""
+    argv = ("git", "-C", str(run.config.directory), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*")
+    try:
+        done = local.run(argv, timeout_s=10)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.decode("utf-8", "replace").strip() if done.status == 0 else ""

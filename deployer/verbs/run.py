@@ -1,0 +1,198 @@
+"""One run of a command: its config, hosts, output and engine, each made when it is first asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployer import config as configs
+from deployer.engine import Engine
+from deployer.env import Environment, Sources, collect, for_host
+from deployer.errors import DeployerError, UsageError
+from deployer.events import Event, Note
+from deployer.masking import Masks
+from deployer.model import Config, Host, Secret
+from deployer.remote import Remote
+
+if TYPE_CHECKING:
+    from deployer.output import Output
+
+OUTPUTS = ("auto", "rich", "plain", "json")
+
+
+class Run:
+    """What every verb starts from. `wanted` are the words of `--host`."""
+
+    def __init__(self, *, config: str, wanted: Sequence[str], output: str, environ: Mapping[str, str]) -> None:
+        if output not in OUTPUTS:
+            raise UsageError(f"--output {output} is not known", hint=f"one of {', '.join(OUTPUTS)}")
+        self.environ = environ
+        self._config, self._wanted = config, wanted
+        self._output_kind = output
+        self._output: Output | None = None
+        self._asking = threading.Lock()
+        self._masks = Masks()
+
+    @cached_property
+    def config(self) -> Config:
+        return configs.load(configs.find(self._config or None, self.environ, Path.cwd()))
+
+    @cached_property
+    def hosts(self) -> tuple[Host, ...]:
+        """The hosts that are meant: configured ones, and sandbox hosts by their names."""
+        return configs.select_hosts(self.config, self._wanted, extra=self._sandbox_hosts())
+
+    @property
+    def host(self) -> Host:
+        """The one host that is meant.
+
+        Raises:
+            UsageError: It is more than one.
+        """
+        if len(self.hosts) != 1:
+            names = ", ".join(host.name for host in self.hosts)
+            raise UsageError(
+                f"this works on one host, and {len(self.hosts)} are meant: {names}", hint="add --host NAME"
+            )
+        return self.hosts[0]
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine(
+            config=self.config,
+            connect=self._connect,
+            emit=self.emit,
+            token=lambda: secrets.token_hex(6),
+            mask=self._masks.mask,
+        )
+
+    @cached_property
+    def who(self) -> str:
+        """Who is doing this, for ledgers: `$DEPLOYER_WHO`, the CI's user, or user@machine."""
+        for name in ("DEPLOYER_WHO", "GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
+            if self.environ.get(name):
+                return self.environ[name]
+        try:
+            user = getpass.getuser()
+        except OSError:  # no name for this user id, as in some containers
+            user = str(os.getuid())
+        return f"{user}@{socket.gethostname()}"
+
+    @property
+    def cache(self) -> Path:
+        """Where downloads are kept: `$DEPLOYER_CACHE`, else `deployer` in the user's cache directory."""
+        given = self.environ.get("DEPLOYER_CACHE")
+        base = Path(self.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return Path(given) if given else base / "deployer"
+
+    # -- saying and asking ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def showing(self, *, lines_are_results: bool = False) -> Iterator[Run]:
+        """Show events while this is entered; close connections at the end."""
+        from deployer.output import open_output
+
+        output = open_output(
+            self._output_kind,  # type: ignore[arg-type] # one of OUTPUTS
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+            environ=self.environ,
+            verbose=1 if self.environ.get("DEPLOYER_VERBOSE") else 0,
+            lines_are_results=lines_are_results,
+        )
+        with output:
+            self._output = output
+            try:
+                yield self
+            finally:
+                if "engine" in self.__dict__:
+                    self.engine.close()
+                self._output = None
+
+    def emit(self, event: Event) -> None:
+        if self._output is not None:
+            self._output.emit(event)
+
+    @property
+    def at_terminal(self) -> bool:
+        """Is there somebody to ask?"""
+        return sys.stdin.isatty() and sys.stderr.isatty() and self._output_kind != "json"
+
+    def ask_secret(self, question: str) -> Secret | None:
+        """Ask for a passphrase or password on the terminal; None where nobody can answer."""
+        if not self.at_terminal:
+            return None
+        with self._asking, self.paused():
+            return Secret(getpass.getpass(f"{question}: ", stream=sys.stderr))
+
+    def confirm(self, question: str) -> bool:
+        """Ask yes or no on the terminal; without one the answer is yes, as every question has its flag."""
+        if not self.at_terminal:
+            return True
+        with self._asking, self.paused():
+            sys.stderr.write(f"{question} [y/N] ")
+            sys.stderr.flush()
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """Leave the terminal alone while this is entered."""
+        return self._output.paused() if self._output is not None else contextlib.nullcontext()
+
+    # -- hosts ------------------------------------------------------------------------------------------------------
+
+    def environment(self, host: Host) -> Environment:
+        """Return the service's environment for a host; its values are masked on the screen from now on."""
+        found = for_host(self.config, host, self._sources)
+        self._masks.add(found.values.values())
+        return found
+
+    def learn(self, remote: Remote) -> None:
+        """Mask from now on the values of every environment that is on a host, too: its journal may tell of them."""
+        self._masks.add(remote.secrets())
+
+    @cached_property
+    def _sources(self) -> Sources:
+        # Once for all hosts: a command of the config's may ask a person, or a service that counts.
+        found = collect(self.config, environ=self.environ)
+        for note in found.notes:
+            self.emit(note)
+        return found
+
+    def note(self, text: str, *, host: str = "") -> None:
+        self.emit(Note(level="warning", text=text, host=host))
+
+    def _connect(self, host: Host) -> Remote:
+        from deployer.transport import connect
+
+        link = connect(
+            host,
+            self.config.ssh,
+            prompt=self.ask_secret,
+            environ=self.environ,
+            note=lambda text: self.note(text, host=host.name),
+        )
+        return Remote(link, host=host, app=self.config.app, step_timeout_s=self.config.ssh.step_timeout_s)
+
+    def _sandbox_hosts(self) -> tuple[Host, ...]:
+        if not self._wanted:
+            return ()
+        from deployer.sandbox import overlay_hosts, state_directory
+
+        return overlay_hosts(state_directory(self.environ))
+
+
+def shown_failure(error: DeployerError) -> str:
+    """Return an error as plain lines, for when there is no output yet."""
+    lines = [f"error: {error.message}", *(f"  {line}" for line in error.details)]
+    if error.hint:
+        lines.append(f"next: {error.hint}")
+    return "\n".join(lines) + "\n"

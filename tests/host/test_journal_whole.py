@@ -1,0 +1,36 @@
+"""What the journal says of a start or a stop is shown and kept, to its first line."""
+
+from __future__ import annotations
+
+from tests.host.project import OnHost, Project
+
+# Found before the real one by what our scripts run: a journal that is slow to begin, as on a busy host.
+SLOW_JOURNALCTL = "/usr/local/sbin/journalctl"
+
+
+def test_a_stop_and_a_start_show_their_journal_though_it_comes_late(project: Project, bare: OnHost) -> None:
+    assert project.deploy("1.0.0").status == 0
+    bare.sh(
+        f"printf '#!/bin/sh\\nsleep 0.8\\nexec /usr/bin/journalctl \"$@\"\\n' >{SLOW_JOURNALCTL}; chmod 755 {SLOW_JOURNALCTL}"
+    )
+    try:
+        stopped = project.run("stop", "--host", bare.host.name)
+        started = project.run("start", "--host", bare.host.name)
+    finally:
+        bare.sh(f"rm -f {SLOW_JOURNALCTL}")
+
+    assert "bye" in [line["message"] for line in stopped.of("journal")]
+    assert any("shop 1.0.0 starts" in line["message"] for line in started.of("journal"))
+    assert (stopped.of("stop")[0]["state"], started.of("start")[0]["state"]) == ("inactive (dead)", "active (running)")
+
+
+def test_the_evidence_of_a_failed_start_lacks_no_line(project: Project, bare: OnHost) -> None:
+    assert project.deploy("1.0.0").status == 0
+
+    assert project.deploy("1.1.0", "boot").status == 1
+
+    kept = bare.sh("cat /opt/shop/releases/1.1.0-*/.deployer/evidence/*.journal")
+    # The first of these two is the first line after the place in the journal from which on the evidence is taken.
+    assert "Stopping shop.service" in kept
+    assert "bye" in kept
+    assert "cannot boot: no database" in kept
