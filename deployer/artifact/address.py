@@ -62,13 +62,17 @@ def parse(text: str) -> Address:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise ArtifactError(f"{masked(text)} is no address: its host or port cannot be read", hint=_FORMS) from error
+        # What looks like the host may be the beginning of a password: the scheme alone is shown.
+        scheme = text.partition(":")[0]
+        raise ArtifactError(
+            f"a {scheme}: address cannot be used: its host or port cannot be read", hint=_CODED
+        ) from error
     digest = ""
     if parts.fragment:
         key, _, digest = parts.fragment.partition("=")
         if key != "sha256" or not HEX.fullmatch(digest):
             raise ArtifactError(f"the fragment of {masked(text)} is not #sha256= with 64 digits", hint=_FORMS)
-    name = PurePosixPath(unquote(parts.path)).name
+    name = _file_name(text, parts.path)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and name:
         path = Path(unquote(parts.path))
         request = Secret(urlunsplit(("file", "", parts.path, "", "")))
@@ -81,7 +85,10 @@ def parse(text: str) -> Address:
     if parts.scheme != "https" or not parts.hostname:
         raise ArtifactError(f"{masked(text)} is no address to fetch from", hint=_FORMS)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    netloc = host.encode("idna").decode() if host.isascii() is False else host
+    try:
+        netloc = host if ":" in host else host.encode("idna").decode()
+    except UnicodeError as error:
+        raise ArtifactError(f"{masked(text)} has a host's name that cannot be", hint=_FORMS) from error
     request_text = urlunsplit(
         (
             "https",
@@ -101,11 +108,25 @@ def parse(text: str) -> Address:
 
 
 def masked(text: str) -> str:
-    """Return an address without its user, password, query and fragment; safe for anything that looks like one."""
-    bare = re.split(r"[?#]", text, maxsplit=1)[0]
-    bare = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*:/*)[^/]*@", r"\1", bare)
+    """Return an address without its user, password, query and fragment; safe for anything that looks like one.
+
+    A password may hold `/`, `?` and `#`, which end the host for a reader of addresses: so all before the last `@` goes.
+    """
+    lead = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/*", text)
+    begin = lead[0] if lead else ""
+    before, at, rest = text[len(begin) :].rpartition("@")
+    bare = re.split(r"[?#]", rest, maxsplit=1)[0]
+    # The sign tells that a piece of the path may be gone, too.
+    bare = begin + ("…@" if at and re.search(r"[/?#]", before) else "") + bare
     # A name of a file in a message must not move the cursor.
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in bare)
+
+
+def _file_name(text: str, path: str) -> str:
+    name = PurePosixPath(unquote(path)).name
+    if name == ".." or not name.isprintable() or "\0" in unquote(path):
+        raise ArtifactError(f"{masked(text)} ends in no name for a file", hint=_FORMS)
+    return name
 
 
 def _basic(user: str | None, password: str | None) -> Secret | None:
@@ -115,4 +136,5 @@ def _basic(user: str | None, password: str | None) -> Secret | None:
     return Secret("Basic " + base64.b64encode(pair.encode()).decode("ascii"))
 
 
+_CODED: Final = "in a user or password write %2F for /, %3F for ?, %23 for #, %40 for @; an IPv6 address stands in [ ]"
 _FORMS: Final = "write https://HOST/PATH or file:///PATH, with #sha256=DIGITS behind it where no .sha256 lies beside it"

@@ -121,9 +121,17 @@ def _build(source: ArtifactSource, directory: Path, emit: Emit) -> None:
 
 
 def _newest(pattern: str, directory: Path, emit: Emit) -> Path:
-    whole = str(Path(glob.escape(str(directory))) / Path(pattern).expanduser())
-    # A name with brackets in it is first of all a name.
-    literal = directory / Path(pattern).expanduser()
+    try:
+        expanded = Path(pattern).expanduser()
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{pattern} cannot be found: this machine knows no user of that name", hint="write the whole path"
+        ) from error
+    whole = str(Path(glob.escape(str(directory))) / expanded)
+    # A name with brackets in it is first of all a name. The config's reader has escaped those of its own directory.
+    here = directory.absolute()
+    plain, own = str(here / expanded), glob.escape(str(here))
+    literal = Path(str(here) + plain.removeprefix(own) if plain.startswith(f"{own}/") else plain)
     names = [str(literal)] if literal.is_file() else glob.glob(whole, recursive=True)  # noqa: PTH207 - with an absolute pattern
     found = [Path(name).parent.resolve() / Path(name).name for name in names if Path(name).is_file()]
     if not found:

@@ -58,7 +58,8 @@ def shown(value: Any) -> str:
         case bool():
             text = "true" if value else "false"
         case str():
-            masked = re.sub(r"//[^/@\s]*@", "//***@", value)
+            # A password may hold any character, a slash and a blank among them.
+            masked = re.sub(r"//.*@", "//***@", value, flags=re.DOTALL)
             cut = masked if len(masked) <= _LONGEST_SHOWN else masked[: _LONGEST_SHOWN - 1] + "…"
             text = json.dumps(cut, ensure_ascii=not cut.isprintable())
         case int() if value.bit_length() > 64:

@@ -20,6 +20,7 @@ HOST: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 SHA256: Final = r"[0-9A-Fa-f]{64}"
 LOCAL_PATH: Final = r"[^\x00-\x1f\x7f]+"
+IS_ADDRESS: Final = r"[A-Za-z][A-Za-z0-9+.-]*://"
 
 ONE_LINE: Final = r"[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*"
 """One line of text that is not blank."""
@@ -35,11 +36,29 @@ DIRECTIVE_VALUE: Final = r"(?:[^\x00\n\r]*[^\x00\n\r \t\\])?[ \t]*"
 
 PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 NAME_OR_V4: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-V6: Final = r"[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_HEX: Final = r"[0-9A-Fa-f]{1,4}"
+_TAIL: Final = rf"(?:{_HEX}:{_HEX}|{_OCTET}(?:\.{_OCTET}){{3}})"
+
+
+def _before(most: int) -> str:
+    return rf"(?:(?:{_HEX}:){{0,{most}}}{_HEX})?"
+
+
+V6: Final = (
+    rf"(?:(?:{_HEX}:){{6}}{_TAIL}|::(?:{_HEX}:){{5}}{_TAIL}|{_before(0)}::(?:{_HEX}:){{4}}{_TAIL}"
+    rf"|{_before(1)}::(?:{_HEX}:){{3}}{_TAIL}|{_before(2)}::(?:{_HEX}:){{2}}{_TAIL}|{_before(3)}::{_HEX}:{_TAIL}"
+    rf"|{_before(4)}::{_TAIL}|{_before(5)}::{_HEX}|{_before(6)}::)"
+)
+"""An IPv6 address. Source: RFC 3986, section 3.2.2."""
+
 ADDRESS: Final = rf"(?:{NAME_OR_V4}|{V6}(?:%[A-Za-z0-9_.-]+)?)"
 SSH_USER: Final = r"[^\x00-\x20\x7f@:,-][^\x00-\x20\x7f:,]*"
 HOP: Final = rf"(?:{SSH_USER}@)?(?:{NAME_OR_V4}|\[{V6}\])(?::{PORT})?"
 
-HTTPS_OR_FILE: Final = r"https://[^\x00-\x20\x7f/?#]+(?:[/?][^\x00-\x20\x7f]*)?|file:///[^\x00-\x20\x7f]+"
+HTTPS_OR_FILE: Final = (
+    rf"https://(?:[^\x00-\x20\x7f/?#@\[\]]*@)?(?:\[{V6}\]|[^\x00-\x20\x7f/?#@:\[\]]+)(?::{PORT})?"
+    r"(?:[/?#][^\x00-\x20\x7f]*)?|file:///[^\x00-\x20\x7f]+"
+)
 HTTP: Final = rf'http://(?:{NAME_OR_V4}|\[{V6}\])(?::{PORT})?(?:[/?][!-"$-~]*)?'
 TCP: Final = rf"(?:(?:{NAME_OR_V4}|\[{V6}\])?:)?{PORT}"

@@ -161,6 +161,9 @@ class LocalPath:
         return f"{what} on this machine, from the config's directory or absolute"
 
     def read(self, value: Any, spot: Spot) -> Any:
+        if isinstance(value, str) and re.match(patterns.IS_ADDRESS, value):
+            # Not shown: there may be a password in it.
+            return spot.refuse(f"an address is not {self.accepts}{'; it goes into url' if self.glob else ''}")
         if not isinstance(value, str) or not re.fullmatch(patterns.LOCAL_PATH, value):
             return spot.wrong(value, self.accepts)
         try:
@@ -172,7 +175,7 @@ class LocalPath:
         return spot.directory / path
 
     def schema(self) -> Schema:
-        return {"type": "string", "pattern": f"^(?:{patterns.LOCAL_PATH})$"}
+        return {"type": "string", "pattern": f"^(?!{patterns.IS_ADDRESS})(?:{patterns.LOCAL_PATH})$"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -267,6 +267,12 @@ def test_old_files_leave_the_cache(site: Site, fetcher: Fetcher) -> None:
         ("https://[::1/x", "host or port cannot be read"),
         ("file://server/share/x", "is no address to fetch from"),
         ("https://example.com/x#sha256=12", "fragment"),
+        ("https://ü..com/x", "has a host's name that cannot be"),
+        ("https://a..com/x", "has a host's name that cannot be"),
+        ("https://h/a%00b", "ends in no name for a file"),
+        ("https://h/a/..", "ends in no name for a file"),
+        ("https://h/a/%2e%2e", "ends in no name for a file"),
+        ("file:///tmp/a%00/b", "ends in no name for a file"),
     ],
 )
 def test_other_addresses_are_refused(url: str, why: str) -> None:
@@ -278,6 +284,31 @@ def test_an_address_is_asked_for_in_ascii() -> None:
     parsed = address.parse("https://ann:pw@exämple.com:8443/ü b/x.tar.gz?a=ü%20#sha256=" + "AB" * 32)
     assert parsed.request.reveal() == "https://xn--exmple-cua.com:8443/%C3%BC%20b/x.tar.gz?a=%C3%BC%20"
     assert (parsed.shown, parsed.sha256) == ("https://exämple.com:8443/ü b/x.tar.gz", "ab" * 32)
+
+
+@pytest.mark.parametrize("mark", ["/", "#", "?", "@", "[", "/12@", "#@", ":/", " ", "\\"])
+def test_a_password_with_any_character_in_it_is_not_shown(mark: str) -> None:
+    for url in (f"https://bob9:s3{mark}cret@h/x.tgz", f"https://bob9:12{mark}s3cret@h/x.tgz"):
+        told = [address.masked(url), address.masked(f"{url}?a=s3cret#s3cret")]
+        try:
+            parsed = address.parse(url)
+        except ArtifactError as error:
+            told += [error.message, error.hint, repr(error)]
+        else:
+            told += [parsed.shown, repr(parsed)]
+        assert not [text for text in told if "s3" in text or "cret" in text or "bob9" in text]
+
+
+def test_an_address_that_cannot_be_read_is_told_by_its_scheme_and_how_to_write_a_password() -> None:
+    with pytest.raises(ArtifactError) as caught:
+        address.parse("https://ann:pa/ss@h/x.tgz")
+    assert caught.value.message == "a https: address cannot be used: its host or port cannot be read"
+    assert "%2F for /" in caught.value.hint
+
+
+def test_what_is_left_of_an_address_is_still_known_again() -> None:
+    assert address.masked("https://ann:pw@h:8443/x.tgz?a#b") == "https://h:8443/x.tgz"
+    assert address.masked("https://h/@scope/x.tgz") == "https://…@scope/x.tgz"
 
 
 @pytest.mark.parametrize(

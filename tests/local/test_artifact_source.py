@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployer.artifact import obtain
+from deployer.config import loads
 from deployer.errors import ArtifactError, BuildError
 from deployer.events import CommandLine, Event, Note, PhaseEnded, PhaseStarted
 from deployer.model import ArtifactSource
@@ -98,6 +99,19 @@ def test_a_file_that_is_not_there_is_told_with_what_is(place: Place) -> None:
     assert empty.message.endswith(f"there is no directory {place.directory}/cache")
     (place.directory / "cache").mkdir()
     assert ":tar" in place.refusal(ArtifactSource(path="cache/*.tar.gz")).hint
+
+
+def test_a_name_with_brackets_is_found_in_a_directory_with_brackets(place: Place) -> None:
+    path = place.file("shop-[1].tar.gz")
+    config = loads(
+        '[app]\nname="s"\nuser="s"\n[artifact]\npath="shop-[1].tar.gz"\n', path=place.directory / "deploy.toml"
+    )
+    assert place.obtain(config.artifact) == path
+
+
+def test_the_home_of_nobody_is_told(place: Place) -> None:
+    error = place.refusal(ArtifactSource(), override="~nosuch-user/x.tgz")
+    assert error.message == "~nosuch-user/x.tgz cannot be found: this machine knows no user of that name"
 
 
 def test_nothing_to_look_for_is_told(place: Place) -> None:

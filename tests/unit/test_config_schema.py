@@ -190,7 +190,13 @@ def test_loader_and_schema_agree_on_any_text(key: Key, text: str) -> None:
     assert accepted == Validator(key.value.schema()).is_valid(text)
 
 
-BEYOND_A_SCHEMA = ("must be shorter than", "is no host and no group", "is the name of a host", "given twice")
+BEYOND_A_SCHEMA = (
+    "must be shorter than",
+    "is no host and no group",
+    "is the name of a host",
+    "given twice",
+    "another digest",
+)
 
 
 @st.composite

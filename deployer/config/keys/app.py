@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
 from deployer.config import patterns
-from deployer.config.definition import Key, Table, needs, not_beside
+from deployer.config.definition import Key, Rule, Table, Values, needs, not_beside
 from deployer.config.values import Duration, Integer, ListOf, LocalPath, Text
 
 _TOP: Final = (
@@ -80,6 +82,13 @@ APP: Final = Table(
     ),
 )
 
+
+def _one_digest(values: Values, given: frozenset[str]) -> Iterator[tuple[str, str]]:
+    named = re.fullmatch(rf"sha256=({patterns.SHA256})", str(values.get("url", "")).partition("#")[2])
+    if named and "sha256" in given and values.get("sha256", "") not in ("", named[1].lower()):
+        yield "sha256", "another digest than the #sha256= of url"
+
+
 ARTIFACT: Final = Table(
     name="artifact",
     doc="Where the release tarball comes from. May be left out: then the command line names one with `--artifact`.",
@@ -93,7 +102,7 @@ ARTIFACT: Final = Table(
         Key(
             name="url",
             value=Text(
-                accepts="an https:// or a file:/// URL",
+                accepts="an https:// or a file:/// URL; in a user or password %2F stands for /, %3F for ?, %23 for #, %40 for @",
                 pattern=patterns.HTTPS_OR_FILE,
                 hints=((r"http://", "http:// is refused: anybody on the way could change the tarball; use https://"),),
             ),
@@ -136,6 +145,7 @@ ARTIFACT: Final = Table(
     rules=(
         not_beside("path", ("url",), "the tarball comes from one place"),
         needs("build", "path", "where the built tarball is found"),
+        Rule(text="`sha256` and a `#sha256=` of `url` must be the same digest.", check=_one_digest),
     ),
 )
 
