@@ -15,6 +15,7 @@ _MOST_LINKS = 10
 def explanation(artifact: Artifact, *, launch: Launch, config: Config) -> str:
     """Return what was seen in a tarball, and the unit and environment that its service would get."""
     release = artifact.release
+    own_unit = config.service.template is not None
     called = f" {release.name}" if release.name else ""
     rows = [
         ("file", str(artifact.path)),
@@ -27,9 +28,9 @@ def explanation(artifact: Artifact, *, launch: Launch, config: Config) -> str:
         ("members", _members(artifact)),
         *(("link", f"{each.path} -> {each.target} (out of the release, as allowed)") for each in _outward(artifact)),
         *(("warning", each) for each in artifact.warnings),
-        ("starts with", launch.exec_start or "what your unit file says"),
+        ("starts with", "what your unit file says" if own_unit else launch.exec_start),
         *(("commands", f"{task}: {command}") for task, command in commands(release).items()),
-        *(("environment", f"{name}={value}") for name, value in launch.environment),
+        *(("environment", f"{name}={value}") for name, value in (() if own_unit else launch.environment)),
     ]
     return f"{_table(rows)}\n\n{_unit(artifact, launch, config)}"
 

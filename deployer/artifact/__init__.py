@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from deployer.artifact.load import load
+from deployer.artifact.load import load, load_for
 from deployer.artifact.source import obtain
 from deployer.artifact.values import Artifact, FileMember, LinkMember
 
-__all__ = ["Artifact", "FileMember", "LinkMember", "load", "obtain"]
+__all__ = ["Artifact", "FileMember", "LinkMember", "load", "load_for", "obtain"]

@@ -72,6 +72,7 @@ class _Judge:
         self._files: dict[str, FileMember] = {}
         self._links: dict[str, str] = {}
         self._directories: set[str] = set()
+        self._modes: dict[str, int] = {}
         self._texts: dict[str, bytes] = {}
         self._beginnings: dict[bool, str] = {}
 
@@ -87,6 +88,7 @@ class _Judge:
         if header.type == "directory":
             self._conflict(path, "a directory", self._files, self._links)
             self._directories.add(path)
+            self._modes[path] = header.mode
         elif header.type == "symlink":
             self._add_link(path, header.target)
         elif header.type == "hardlink":
@@ -111,7 +113,7 @@ class _Judge:
         targets = {path[cut:]: target for path, target in self._links.items()}
         _refuse_ours([*files, *targets, *directories])
         outward = links.check(targets, allowed=allow_links)
-        executables = {path for path, file in files.items() if file.mode & 0o100}
+        executables = {path for path, file in files.items() if file.mode & 0o001}
         executables |= {path for path in targets if path in outward or links.end(path, targets) in executables}
         sizes = {id(file): file.size_bytes for file in self._files.values()}
         return Judged(
@@ -130,7 +132,7 @@ class _Judge:
             members=len(files) + len(targets) + len(directories),
             unpacked_bytes=sum(-(-size // _DISK_BLOCK) * _DISK_BLOCK for size in sizes.values())
             + len(directories) * _DISK_BLOCK,
-            warnings=_unreadable(files),
+            warnings=_closed(files, {path[cut:]: mode for path, mode in self._modes.items()}),
         )
 
     def _path(self, raw: bytes, *, directory: bool, what: str = "") -> str:
@@ -247,12 +249,15 @@ def _refuse_ours(paths: Iterable[str]) -> None:
             )
 
 
-def _unreadable(files: dict[str, FileMember]) -> tuple[str, ...]:
-    paths = sorted(path for path, file in files.items() if not file.mode & 0o004)
-    if not paths:
-        return ()
-    rest = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    mode = f"{files[paths[0]].mode:04o}"
-    return (
-        f"{shown(paths[0])}{rest} will be readable by root alone (mode {mode}), not by the service: chmod -R a+rX, then pack",
+def _closed(files: dict[str, FileMember], directories: dict[str, int]) -> tuple[str, ...]:
+    """Return what the service could not use: the tree is unpacked as root's, so the last three bits are the service's."""
+    modes = {path: file.mode for path, file in files.items()}
+    closed = {path: mode for path, mode in directories.items() if path and mode & 0o005 != 0o005}
+    unreadable = {path: mode for path, mode in modes.items() if not mode & 0o004}
+    programs = {path: mode for path, mode in modes.items() if mode & 0o105 == 0o104}
+    return tuple(
+        f"{shown(first)}{f' and {len(found) - 1} more' if len(found) > 1 else ''} will be {what} by root alone "
+        f"(mode {found[first]:04o}), not by the service: chmod -R a+rX, then pack"
+        for what, found in (("entered", closed), ("readable", unreadable), ("executable", programs))
+        for first in sorted(found)[:1]
     )

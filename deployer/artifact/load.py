@@ -14,10 +14,29 @@ from deployer.artifact.values import Artifact, RefusedError, shown
 from deployer.artifact.version import of_file_name
 from deployer.errors import ArtifactError
 from deployer.kinds.base import Release, Tree
+from deployer.model import Config
+
+
+def load_for(config: Config, path: Path) -> Artifact:
+    """Read a tarball as a config wants it taken; see `load`."""
+    return load(
+        path,
+        kind=config.service.kind,
+        version=config.artifact.version,
+        allow_links=config.artifact.allow_links,
+        exec_start=config.service.exec_start,
+        own_unit=config.service.template is not None,
+    )
 
 
 def load(
-    path: Path, *, kind: str = "auto", version: str = "", allow_links: Iterable[str] = (), exec_start: str = ""
+    path: Path,
+    *,
+    kind: str = "auto",
+    version: str = "",
+    allow_links: Iterable[str] = (),
+    exec_start: str = "",
+    own_unit: bool = False,
 ) -> Artifact:
     """Read a tarball and return what it is.
 
@@ -26,6 +45,7 @@ def load(
         version: The version that the config gives, which wins over the release's and the file name's.
         allow_links: Globs of the symbolic links that may point out of the tree.
         exec_start: The command that the config gives; its program must be in the tree, or absolute.
+        own_unit: The config gives a unit file of the user's own, which says what is started.
 
     Raises:
         ArtifactError: It cannot be read, must not be unpacked, is of no known kind, or has no version.
@@ -44,7 +64,7 @@ def load(
         texts=judged.texts,
     )
     try:
-        release = kinds.recognise(tree, kind=kind, exec_start=exec_start, top=judged.top)
+        release = kinds.recognise(tree, kind=kind, exec_start=exec_start, own_unit=own_unit, top=judged.top)
     except ArtifactError as error:
         raise ArtifactError(f"{shown(path.name)}: {error.message}", hint=error.hint) from error
     return Artifact(

@@ -23,13 +23,16 @@ def text_globs() -> tuple[str, ...]:
     return tuple(dict.fromkeys(glob for kind in KINDS for glob in kind.texts))
 
 
-def recognise(tree: Tree, *, kind: str = "auto", exec_start: str = "", top: str = "") -> Release:
+def recognise(
+    tree: Tree, *, kind: str = "auto", exec_start: str = "", own_unit: bool = False, top: str = ""
+) -> Release:
     """Return what a tree is.
 
     Args:
         kind: "auto", or the name of the kind that it must be. `auto` takes a tree that no kind knows as "exec" where
-            the config gives a command.
+            the config gives a command, or a unit file that has one.
         exec_start: The command that the config gives, or nothing.
+        own_unit: The config gives a unit file of the user's own.
         top: The top directory that was taken off, for hints.
 
     Raises:
@@ -46,7 +49,7 @@ def recognise(tree: Tree, *, kind: str = "auto", exec_start: str = "", top: str 
     for each in KINDS:
         if each.name != command.name and (found := each.detect(tree)):
             return found
-    if exec_start:
+    if exec_start or own_unit:
         return command.detect(tree)
     raise _unknown(tree)
 

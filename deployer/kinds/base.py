@@ -12,8 +12,8 @@ class Tree:
     """A release as it will lie on the host: names of its members, and the texts of the few that kinds read.
 
     Paths (of files and links, not of directories) are relative to the release's root, without `./` and without a single
-    top directory. `executables` are those files whose mode lets their owner execute them, and the links to such files
-    or out of the tree.
+    top directory. `executables` are those files whose mode lets everybody execute them (they are unpacked as root's,
+    and the service is not root), and the links to such files or out of the tree.
     """
 
     paths: frozenset[str]

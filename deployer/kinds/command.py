@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from shlex import quote
 
 from deployer.errors import ArtifactError
 from deployer.kinds.base import Launch, Release, Tree
@@ -41,8 +42,8 @@ def check_program(tree: Tree, exec_start: str, *, top: str = "") -> None:
         return
     if path in tree.paths:
         raise ArtifactError(
-            f"{path}, which exec_start names, is not executable in the tarball",
-            hint=f"chmod +x {path}, then pack again",
+            f"{path}, which exec_start names, is not executable in the tarball for everybody, the service among them",
+            hint=f"chmod a+rx {quote(path)}, then pack again",
         )
     raise ArtifactError(f"{path}, which exec_start names, is not in the tarball", hint=_near(tree, path, top))
 

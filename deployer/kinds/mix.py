@@ -31,6 +31,11 @@ def detect(tree: Tree) -> Release | None:
         return None
     called = _name(tree, home)
     program = f"bin/{called}"
+    if program in tree.paths and program not in tree.executables:
+        raise ArtifactError(
+            f"{program} of this mix release is not executable for everybody, the service among them",
+            hint="chmod -R a+rX on the release, then pack again",
+        )
     if program not in tree.executables:
         raise ArtifactError(
             f"this mix release has no executable {program}",

@@ -90,13 +90,7 @@ def _artifact(run: Run) -> tuple[str, Launch]:
     path = artifact.obtain(
         config.artifact, directory=config.directory, emit=run.emit, cache=run.cache / "artifacts", build=False
     )
-    found = artifact.load(
-        path,
-        kind=config.service.kind,
-        version=config.artifact.version,
-        allow_links=config.artifact.allow_links,
-        exec_start=config.service.exec_start,
-    )
+    found = artifact.load_for(config, path)
     return f"{path.name}: {found.release.kind}, {found.id}", kinds.launch_of(found.release, config)
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from deployer import kinds, local, plan, switch, unit
-from deployer.artifact import Artifact, load, obtain
+from deployer.artifact import Artifact, load_for, obtain
 from deployer.errors import InterruptedByUserError, UsageError
 from deployer.events import Listing, Note, Text
 from deployer.kinds.base import Launch
@@ -191,13 +191,7 @@ def _artifact(run: Run, override: str, *, build: bool = True) -> Artifact:
         cache=run.cache / "artifacts",
         build=build,
     )
-    found = load(
-        path,
-        kind=config.service.kind,
-        version=config.artifact.version,
-        allow_links=config.artifact.allow_links,
-        exec_start=config.service.exec_start,
-    )
+    found = load_for(config, path)
     for warning in found.warnings:
         run.note(warning)
     return found

@@ -287,6 +287,28 @@ def test_files_that_the_service_could_not_read_are_told() -> None:
     assert warning.startswith("'a' and 1 more will be readable by root alone (mode 0600)")
 
 
+def test_directories_that_the_service_could_not_enter_are_told() -> None:
+    warnings = judged(
+        directory("./", mode=0o700), directory("./a", mode=0o700), directory("./b", mode=0o754), file("./c")
+    )
+    assert warnings.warnings == (
+        "'a' and 1 more will be entered by root alone (mode 0700), not by the service: chmod -R a+rX, then pack",
+    )
+
+
+def test_a_top_directory_that_is_taken_off_may_be_closed() -> None:
+    assert judged(directory("shop", mode=0o700), directory("shop/lib"), file("shop/lib/a")).warnings == ()
+
+
+def test_programs_that_root_alone_could_start_are_told_and_are_none() -> None:
+    found = judged(file("a", mode=0o744), file("b", mode=0o755), file("c", mode=0o700), symlink("d", "a"))
+    assert found.executables == {"b"}
+    assert found.warnings == (
+        "'c' will be readable by root alone (mode 0700), not by the service: chmod -R a+rX, then pack",
+        "'a' will be executable by root alone (mode 0744), not by the service: chmod -R a+rX, then pack",
+    )
+
+
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
 def test_a_cut_file_is_told(keep: float) -> None:
     raw = archives.tar(*(file(f"f{n}", hashlib.shake_128(b"%d" % n).digest(3000)) for n in range(9)))

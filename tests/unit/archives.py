@@ -44,8 +44,8 @@ def file(name: str | bytes, content: bytes = b"x", *, mode: int = 0o644) -> Entr
     return Entry(name=_raw(name), content=content, mode=mode)
 
 
-def directory(name: str | bytes) -> Entry:
-    return Entry(name=_raw(name), type=b"5", mode=0o755)
+def directory(name: str | bytes, *, mode: int = 0o755) -> Entry:
+    return Entry(name=_raw(name), type=b"5", mode=mode)
 
 
 def symlink(name: str | bytes, target: str | bytes) -> Entry:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
-from deployer.artifact import Artifact, load
+from deployer.artifact import Artifact, load, load_for
+from deployer.config import loads
 from deployer.errors import ArtifactError
 from deployer.inspect import explanation
 from deployer.kinds import launch_of
@@ -23,7 +25,7 @@ MIX = (
 EXEC = (file("bin/server", b"#!/bin/sh\n", mode=0o755), file("VERSION"))
 
 
-def refusal(path: Path, **options: str) -> tuple[str, str]:
+def refusal(path: Path, **options: Any) -> tuple[str, str]:
     with pytest.raises(ArtifactError) as caught:
         load(path, **options)
     assert caught.value.exit_code == 2
@@ -94,6 +96,30 @@ def test_a_hostile_file_name_cannot_move_the_cursor(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "nothing.tar.gz")[0]
     assert "Is a directory" in refusal(tmp_path)[0]
+
+
+TEMPLATE = """\
+[Service]
+ExecStart={{release}}/bin/run
+EnvironmentFile={{env_file}}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@pytest.mark.parametrize("entries", [EXEC, MIX, (*MIX[2:], file("shop/bin/shop-1.4.2", mode=0o755))])
+def test_a_unit_file_of_the_users_own_is_shown_and_nothing_that_is_not_in_it(
+    tmp_path: Path, entries: tuple[archives.Entry, ...]
+) -> None:
+    path = archives.write(tmp_path / "tool-2.0.1.tar.gz", *entries)
+    (tmp_path / "tool.service").write_text(TEMPLATE)
+    text = '[app]\nname = "tool"\nuser = "tool"\n[service]\ntemplate = "tool.service"\n'
+    config = loads(text, path=tmp_path / "deploy.toml")
+    found = load_for(config, path)
+    said = explanation(found, launch=launch_of(found.release, config), config=config)
+    assert "starts with  what your unit file says" in said.splitlines()
+    assert f"ExecStart=/opt/tool/releases/{found.id}/bin/run" in said.splitlines()
+    assert "HOME" not in said
 
 
 def test_inspect_says_what_was_seen(tmp_path: Path) -> None:

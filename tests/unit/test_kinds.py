@@ -79,6 +79,9 @@ def test_the_name_is_of_the_rel_file_else_of_the_program() -> None:
 
 def test_a_mix_release_without_its_program_is_refused() -> None:
     message, hint = refusal(tree(MIX, executables=()))
+    assert message == "bin/shop of this mix release is not executable for everybody, the service among them"
+    assert hint == "chmod -R a+rX on the release, then pack again"
+    message, hint = refusal(tree(path for path in MIX if path != "bin/shop"))
     assert message == "this mix release has no executable bin/shop"
     assert ":tar" in hint
 
@@ -180,8 +183,8 @@ def test_a_gleam_shipment_is_named() -> None:
         ),
         (
             "VERSION",
-            "VERSION, which exec_start names, is not executable in the tarball",
-            "chmod +x VERSION, then pack again",
+            "VERSION, which exec_start names, is not executable in the tarball for everybody, the service among them",
+            "chmod a+rx VERSION, then pack again",
         ),
         (
             "python3 app.py",
@@ -193,6 +196,14 @@ def test_a_gleam_shipment_is_named() -> None:
 )
 def test_a_command_whose_program_is_missing_is_refused(exec_start: str, message: str, hint: str) -> None:
     assert refusal(tree(["bin/server", "VERSION"]), exec_start=exec_start, top="app") == (message, hint)
+
+
+@pytest.mark.parametrize(
+    "paths", [["app.py"], ["bin/shop-1.4.2", "releases/start_erl.data"], ["bin/nodetool", "releases/start_erl.data"]]
+)
+def test_with_a_unit_file_of_the_users_own_any_tree_is_taken(paths: list[str]) -> None:
+    assert kinds.recognise(tree(paths), own_unit=True).kind == "exec"
+    assert kinds.recognise(tree(MIX), own_unit=True).kind == "mix"
 
 
 def test_an_absolute_program_is_the_hosts() -> None:
