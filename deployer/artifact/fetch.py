@@ -8,17 +8,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from deployer.artifact import checksum, https
 from deployer.artifact.address import Address
+from deployer.artifact.part import KeepError, Part
 from deployer.errors import ArtifactError
 from deployer.events import Emit, Note, Progress
 
@@ -66,7 +67,8 @@ def fetch(
         ArtifactError: It cannot be had, or has another digest. Nothing secret of the address is in the message.
     """
     server = https.Server(timeout_s=patience.stall_s)
-    wanted = (sha256 or address.sha256 or _published_digest(server, address)).lower()
+    wanted = sha256 or address.sha256 or _published_digest(server, address, patience=patience, sleep=sleep)
+    wanted = wanted.lower()
     place = cache / wanted
     target = place / address.file_name
     try:
@@ -75,32 +77,45 @@ def fetch(
             if target.is_file() and checksum.of_file(target) == wanted:
                 emit(Note(level="info", text=f"{address.file_name} was fetched before: {target}"))
             else:
-                _Download(address, place / "part", server=server, emit=emit, patience=patience, sleep=sleep).run(wanted)
-                (place / "part").replace(target)
+                part = Part(place / "part")
+                _Download(address, part, server=server, emit=emit, patience=patience, sleep=sleep).run(wanted)
+                part.path.replace(target)
             os.utime(place)
         _prune(cache, keep=place)
-    except OSError as error:
+    except (OSError, KeepError) as error:
+        why = error.why if isinstance(error, KeepError) else error.strerror
         raise ArtifactError(
-            f"{address.file_name} cannot be kept in {place}: {error.strerror}", hint=f"df -h {cache}"
+            f"{address.file_name} cannot be kept in {place}: {why}",
+            hint=f"df -h {quote(str(cache))}",
         ) from error
     return target
 
 
-def _published_digest(server: https.Server, address: Address) -> str:
+def _published_digest(
+    server: https.Server, address: Address, *, patience: Patience, sleep: Callable[[float], None]
+) -> str:
     beside = address.beside(".sha256")
     hint = f"publish {beside.file_name} beside it, set [artifact] sha256, or append #sha256=DIGITS to the address"
-    try:
-        with server.get(beside) as answer:
-            text = answer.read(64 * 1024).decode("utf-8", "replace")
-    except https.NotThereError as error:
-        raise ArtifactError(
-            f"{address.shown} has no digest to be checked against: the server answers {error.status} for {beside.file_name}",
-            hint=hint,
-        ) from error
-    except (OSError, HTTPException) as error:
-        raise ArtifactError(
-            f"{beside.shown} cannot be fetched: {https.why(error)}", hint="run the same command again"
-        ) from error
+    for attempt in range(1, _MOST_ATTEMPTS_WITHOUT_A_BYTE + 1):
+        try:
+            with server.get(beside) as answer:
+                text = answer.read(64 * 1024).decode("utf-8", "replace")
+            break
+        except https.NotThereError as error:
+            raise ArtifactError(
+                f"{address.shown} has no digest to be checked against: the server answers {error.status} for {beside.file_name}",
+                hint=error.hint if error.is_about_login else hint,
+            ) from error
+        except (OSError, HTTPException) as error:
+            if not https.may_pass(error):
+                raise ArtifactError(
+                    f"{beside.shown} cannot be fetched: {https.why(error)}", hint=https.hint(error)
+                ) from error
+            if attempt == _MOST_ATTEMPTS_WITHOUT_A_BYTE:
+                raise ArtifactError(
+                    f"{beside.shown} cannot be fetched: {https.why(error)}", hint="run the same command again"
+                ) from error
+        sleep(patience.pause_s * 2**attempt)
     found = checksum.of_text(text, address.file_name)
     if not found:
         raise ArtifactError(f"{beside.shown} holds no sha256 of {address.file_name}", hint=hint)
@@ -133,7 +148,7 @@ class _Download:
     def __init__(
         self,
         address: Address,
-        part: Path,
+        part: Part,
         *,
         server: https.Server,
         emit: Emit,
@@ -143,33 +158,40 @@ class _Download:
         self._server = server
         self._address = address
         self._part = part
-        self._tag = part.with_name("tag")
         self._emit = emit
         self._patience = patience
         self._sleep = sleep
         self._told_at = 0.0
+        self._joined = False
 
     def run(self, wanted: str) -> None:
-        """Fetch the file, verified. A part that another call left behind may be of another file: then once more."""
-        resumed = self._have() > 0
+        """Fetch the file, verified. What was joined from several answers may be of two files: then once more, anew.
+
+        That is seen by the digest alone: not every server says which of its files an answer is of.
+        """
         self._until_complete()
-        if resumed and checksum.of_file(self._part) != wanted:
-            self._forget()
+        if self._joined and checksum.of_file(self._part.path) != wanted:
+            self._part.forget()
+            self._joined = False
             self._until_complete()
-        found = checksum.of_file(self._part)
+        found = checksum.of_file(self._part.path)
         if found != wanted:
-            self._forget()
+            self._part.forget()
             raise ArtifactError(
                 f"{self._address.shown} has the sha256 {found}, and {wanted} is wanted",
                 hint="ask who published it, or correct the digest in [artifact] sha256",
             )
-        self._tag.unlink(missing_ok=True)
+        self._part.unmark()
 
     def _until_complete(self) -> None:
-        idle = 0
-        for _ in range(_MOST_ATTEMPTS):
+        idle = attempts = 0
+        while attempts < _MOST_ATTEMPTS:
             try:
-                return self._attempt()
+                if self._attempt():
+                    return
+                # A piece, sound as far as it goes: no failed attempt.
+                idle = 0
+                continue
             except https.NotThereError as error:
                 raise ArtifactError(f"{self._address.shown} answers {error}", hint=error.hint) from error
             except _CutError as error:
@@ -181,6 +203,7 @@ class _Download:
                         f"{self._address.shown} cannot be fetched: {https.why(error)}", hint=https.hint(error)
                     ) from error
                 last, idle = error, idle + 1
+            attempts += 1
             if idle >= _MOST_ATTEMPTS_WITHOUT_A_BYTE:
                 break
             self._emit(
@@ -191,85 +214,72 @@ class _Download:
             )
             self._sleep(self._patience.pause_s * 2**idle)
         raise ArtifactError(
-            f"{self._address.shown} cannot be fetched: {https.why(last)}; {self._have()} bytes are there",
+            f"{self._address.shown} cannot be fetched: {https.why(last)}; {self._part.have()} bytes are there",
             hint="run the same command again: it goes on from there",
         ) from last
 
-    def _attempt(self) -> None:
-        have = self._have()
-        headers = {}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-            if self._tag.exists() and (tag := self._tag.read_text("ascii", "replace")):
-                headers["If-Range"] = tag
-        with self._server.get(self._address, headers) as answer:
+    def _attempt(self) -> bool:
+        """Ask once, and take in what comes; tell whether that was the last of it."""
+        have = self._part.have()
+        with self._server.get(self._address, self._headers(have)) as answer:
             if answer.status == https.RANGE_NOT_THERE:
                 # Complete already, or of another file: the digest tells.
-                if _total(answer) != have:
-                    self._forget()
+                self._joined = True
+                if https.total(answer) != have:
+                    self._part.forget()
                     raise _CutError("the server has another file now", got=0)
-                return
-            start = _start(answer)
+                return True
+            start, total = https.content_range(answer)
             if start not in (0, have):
-                self._forget()
+                self._part.forget()
                 raise _CutError("the server sent another range than was asked for", got=0)
-            self._tag.write_text(_validator(answer), "ascii", "replace")
-            self._receive(answer, start)
+            if start:
+                self._joined = True
+            self._part.mark(https.validator(answer))
+            return self._receive(answer, start, total)
 
-    def _receive(self, answer: HTTPResponse, start: int) -> None:
-        total = start + answer.length if answer.length is not None else 0
+    def _headers(self, have: int) -> dict[str, str]:
+        if not have:
+            return {}
+        tag = self._part.tag()
+        return {"Range": f"bytes={have}-", **({"If-Range": tag} if tag else {})}
+
+    def _receive(self, answer: HTTPResponse, start: int, whole: int) -> bool:
+        """Take in an answer from `start` on; `whole` is the file's size where the answer says it (0 where not)."""
+        end = start + answer.length if answer.length is not None else 0
+        total = max(whole, end)
         if total > LIMIT_BYTES:
             raise ArtifactError(
                 f"{self._address.shown} has {total} bytes, more than the {LIMIT_BYTES >> 30} GiB that are fetched",
                 hint="leave out what the service does not need",
             )
         done = start
-        with self._part.open("r+b" if start else "wb") as part:
-            part.truncate(start)
-            part.seek(start)
-            try:
-                while chunk := answer.read1(_CHUNK):
-                    part.write(chunk)
-                    done += len(chunk)
-                    if done > LIMIT_BYTES:
-                        raise ArtifactError(
-                            f"{self._address.shown} does not end after {done} bytes", hint="open the address"
-                        )
-                    self._tell(done, total, start)
-            except (ConnectionError, TimeoutError, HTTPException) as error:
-                raise _CutError(https.why(error), got=done - start) from error
-        if total and done < total:
+        with self._part.opened(start) as part:
+            while chunk := self._next(answer, done - start):
+                part.write(chunk)
+                done += len(chunk)
+                if done > LIMIT_BYTES:
+                    raise ArtifactError(
+                        f"{self._address.shown} does not end after {done} bytes", hint="open the address"
+                    )
+                self._tell(done, total, start)
+        if end and done < end:
             raise _CutError(f"the server ended at {done} of {total} bytes", got=done - start)
+        if done < total:
+            if done == start:
+                raise _CutError("the server sent an empty range", got=0)
+            return False
         self._tell(done, total or done, start, last=True)
+        return True
+
+    def _next(self, answer: HTTPResponse, got: int) -> bytes:
+        try:
+            return answer.read1(_CHUNK)
+        except (OSError, HTTPException) as error:
+            raise _CutError(https.why(error), got=got) from error
 
     def _tell(self, done: int, total: int, start: int, *, last: bool = False) -> None:
         now = time.monotonic()
         if last or now - self._told_at >= _PROGRESS_EVERY_S:
             self._told_at = now
             self._emit(Progress(host="", phase="fetch", done_bytes=done, total_bytes=total, resumed_bytes=start))
-
-    def _have(self) -> int:
-        return self._part.stat().st_size if self._part.exists() else 0
-
-    def _forget(self) -> None:
-        self._part.unlink(missing_ok=True)
-        self._tag.unlink(missing_ok=True)
-
-
-def _start(answer: HTTPResponse) -> int:
-    """Return the byte at which an answer's content starts, -1 where it does not say so clearly."""
-    if answer.status != https.PARTIAL:
-        return 0
-    found = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/(?:[0-9]+|\*)", answer.headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
-
-
-def _total(answer: HTTPResponse) -> int:
-    found = re.fullmatch(r"bytes \*/([0-9]+)", answer.headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
-
-
-def _validator(answer: HTTPResponse) -> str:
-    # A weak ETag promises no equal bytes, so a range may not be asked for with it: RFC 9110, section 13.1.5.
-    tag = str(answer.headers.get("ETag", ""))
-    return tag if tag.startswith('"') else str(answer.headers.get("Last-Modified", ""))

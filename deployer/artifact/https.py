@@ -7,6 +7,7 @@ Proxies and certificates are taken from the environment, as other programs do (`
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import urllib.request
@@ -33,8 +34,12 @@ class NotThereError(Exception):
         self.status = status
 
     @property
+    def is_about_login(self) -> bool:
+        return self.status in (401, 403, 407)
+
+    @property
     def hint(self) -> str:
-        if self.status in (401, 403, 407):
+        if self.is_about_login:
             return "the address wants a login: write it as https://USER:PASSWORD@HOST/PATH, or use another one"
         return "open the address in a browser: is it spelled right?"
 
@@ -107,6 +112,27 @@ def _refused(error: HTTPError) -> HTTPResponse:
     if error.code in _MAY_PASS:
         raise _BusyError(error.code, f"the server answers {error.code} {error.reason}") from error
     raise NotThereError(error.code, str(error.reason)) from error
+
+
+def content_range(answer: HTTPResponse) -> tuple[int, int]:
+    """Return the byte at which an answer's content starts (-1 where it is not clear), and the file's size (0: not told)."""
+    if answer.status != PARTIAL:
+        return 0, 0
+    found = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", answer.headers.get("Content-Range", ""))
+    return (int(found[1]), 0 if found[2] == "*" else int(found[2])) if found else (-1, 0)
+
+
+def total(answer: HTTPResponse) -> int:
+    """Return the file's size that an answer 416 tells, -1 where it does not."""
+    found = re.fullmatch(r"bytes \*/([0-9]+)", answer.headers.get("Content-Range", ""))
+    return int(found[1]) if found else -1
+
+
+def validator(answer: HTTPResponse) -> str:
+    """Return what can be asked with later on for a range of the same file, or nothing."""
+    # A weak ETag promises no equal bytes, so a range may not be asked for with it: RFC 9110, section 13.1.5.
+    tag = str(answer.headers.get("ETag", ""))
+    return tag if tag.startswith('"') else str(answer.headers.get("Last-Modified", ""))
 
 
 def may_pass(error: Exception) -> bool:

@@ -63,7 +63,7 @@ def _get(where: str, *, sha256: str, directory: Path, emit: Emit, cache: Path) -
         return path
     parsed = address.parse(where)
     if parsed.file:
-        return _local(parsed, parsed.file, sha256)
+        return _local(parsed, parsed.file, sha256, emit)
     from deployer.artifact import fetch  # TLS and HTTP are slow to import
 
     began = time.monotonic()
@@ -77,7 +77,7 @@ def _get(where: str, *, sha256: str, directory: Path, emit: Emit, cache: Path) -
     return path
 
 
-def _local(parsed: address.Address, path: Path, sha256: str) -> Path:
+def _local(parsed: address.Address, path: Path, sha256: str, emit: Emit) -> Path:
     if not path.is_file():
         raise ArtifactError(f"there is no file {path}", hint=f"ls -l {quote(str(path.parent))}")
     beside = path.with_name(path.name + ".sha256")
@@ -90,6 +90,14 @@ def _local(parsed: address.Address, path: Path, sha256: str) -> Path:
             )
     if wanted:
         checksum.verify(path, wanted)
+    else:
+        emit(
+            Note(
+                level="info",
+                text=f"{path.name} is taken as it is: there is no sha256 for it, and no {beside.name} beside it",
+                hint=f"sha256sum {quote(str(path))} >{quote(str(beside))}",
+            )
+        )
     return path
 
 

@@ -32,7 +32,7 @@ def site(server: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     server.files = {NAME: CONTENT}
-    server.plan, server.requests, server.tag = [], [], '"one"'
+    server.plan, server.digest_plan, server.requests, server.tag, server.modified = [], [], [], '"one"', ""
     return server
 
 
@@ -144,6 +144,84 @@ def test_a_complete_part_needs_no_more_bytes(site: Site, fetcher: Fetcher) -> No
     assert site.ranges() == ["bytes=3000000-"]
 
 
+def test_a_server_that_sends_pieces_is_asked_for_the_rest(site: Site, fetcher: Fetcher) -> None:
+    # More pieces than there are attempts for what breaks off.
+    site.plan = ["cut", *["short 50000"] * 29]
+    assert fetcher(site.url(NAME)).read_bytes() == CONTENT
+    assert site.ranges() == ["", *(f"bytes={at}-" for at in range(1_500_000, 2_950_001, 50_000))]
+    assert len(fetcher.notes()) == 1
+    progress = [event for event in fetcher.events if isinstance(event, Progress)]
+    assert {event.total_bytes for event in progress} == {3_000_000}
+
+
+def test_a_range_that_was_not_asked_for_is_not_taken(site: Site, fetcher: Fetcher) -> None:
+    site.plan = ["cut", "shifted"]
+    assert fetcher(site.url(NAME)).read_bytes() == CONTENT
+    assert site.ranges() == ["", "bytes=1500000-", ""]
+    assert "the server sent another range than was asked for" in fetcher.notes()[1]
+
+
+def test_a_range_is_asked_for_with_the_date_where_the_tag_is_weak(site: Site, fetcher: Fetcher) -> None:
+    site.tag, site.modified, site.plan = 'W/"one"', "Mon, 23 Nov 2026 22:00:00 GMT", ["cut"]
+    assert fetcher(site.url(NAME)).read_bytes() == CONTENT
+    assert [headers.get("If-Range") for _, headers in site.requests] == [None, site.modified]
+
+
+@pytest.mark.parametrize("tag", ["", 'W/"one"'])
+def test_a_file_that_changes_between_two_attempts_is_fetched_anew(site: Site, fetcher: Fetcher, tag: str) -> None:
+    def change(_seconds: float) -> None:
+        site.files[NAME] = CONTENT
+
+    site.tag, site.files[NAME], site.plan = tag, bytes(3_000_000), ["cut"]
+    path = fetch.fetch(
+        address.parse(site.url(NAME)), sha256=DIGEST, cache=fetcher.cache, emit=fetcher.events.append, sleep=change
+    )
+    assert path.read_bytes() == CONTENT
+    assert site.ranges() == ["", "bytes=1500000-", ""]
+    assert [headers.get("If-Range") for _, headers in site.requests] == [None, None, None]
+
+
+def test_a_server_that_has_a_file_of_another_size_is_asked_anew(site: Site, fetcher: Fetcher) -> None:
+    site.plan = ["cut", "total 77"]
+    assert fetcher(site.url(NAME)).read_bytes() == CONTENT
+    assert site.ranges() == ["", "bytes=1500000-", ""]
+    assert "the server has another file now" in fetcher.notes()[1]
+
+
+def test_an_answer_that_does_not_tell_its_length_is_taken(site: Site, fetcher: Fetcher) -> None:
+    site.plan = ["no-length"]
+    assert fetcher(site.url(NAME)).read_bytes() == CONTENT
+    last = [event for event in fetcher.events if isinstance(event, Progress)][-1]
+    assert (last.done_bytes, last.total_bytes) == (3_000_000, 3_000_000)
+
+
+@pytest.mark.parametrize(("plan", "words"), [("whole", "has 3000000 bytes, more than"), ("no-length", "does not end")])
+def test_a_file_beyond_the_limit_is_refused(
+    site: Site, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, plan: str, words: str
+) -> None:
+    monkeypatch.setattr(fetch, "LIMIT_BYTES", 1_000_000)
+    site.plan = [plan]
+    assert words in fetcher.refusal(site.url(NAME))[0]
+
+
+def test_a_full_disk_is_no_fault_of_the_server(site: Site, fetcher: Fetcher) -> None:
+    place = fetcher.cache / DIGEST
+    place.mkdir(parents=True)
+    (place / "part").symlink_to("/dev/full")
+    message, hint = fetcher.refusal(site.url(NAME))
+    assert message == f"shop-1.4.2.tar.gz cannot be kept in {place}: No space left on device"
+    assert hint == f"df -h {fetcher.cache}"
+    assert (len(site.requests), fetcher.pauses) == (1, [])
+
+
+def test_a_cache_that_cannot_be_written_to_is_told(site: Site, fetcher: Fetcher) -> None:
+    fetcher.cache = fetcher.cache.with_name("my cache")
+    fetcher.cache.write_text("a file")
+    message, hint = fetcher.refusal(site.url(NAME))
+    assert message.endswith(": Not a directory")
+    assert hint == f"df -h '{fetcher.cache}'"
+
+
 def test_silence_ends_an_attempt(site: Site, fetcher: Fetcher) -> None:
     site.plan = ["stall"]
     began = time.monotonic()
@@ -178,6 +256,26 @@ def test_without_a_digest_nothing_is_fetched(site: Site, fetcher: Fetcher) -> No
         "publish shop-1.4.2.tar.gz.sha256 beside it, set [artifact] sha256, or append #sha256=DIGITS to the address"
     )
     assert [path for path, _ in site.requests] == [f"{NAME}.sha256"]
+
+
+@pytest.mark.parametrize(("status", "word"), [(401, "login"), (403, "login"), (404, "publish")])
+def test_a_refusal_of_the_digest_is_told_at_once(site: Site, fetcher: Fetcher, status: int, word: str) -> None:
+    site.digest_plan = [f"status {status}"]
+    message, hint = fetcher.refusal(site.url(NAME), sha256="")
+    assert f"the server answers {status} for shop-1.4.2.tar.gz.sha256" in message
+    assert word in hint
+    assert (len(site.requests), fetcher.pauses) == (1, [])
+
+
+def test_a_digest_that_cannot_be_had_just_now_is_asked_for_again(site: Site, fetcher: Fetcher) -> None:
+    site.files[f"{NAME}.sha256"] = DIGEST.encode()
+    site.digest_plan = ["status 503"] * 3
+    assert fetcher(site.url(NAME), sha256="").read_bytes() == CONTENT
+    assert fetcher.pauses == [2, 4, 8]
+    site.digest_plan = ["status 503"] * 20
+    message, hint = fetcher.refusal(site.url(NAME), sha256="")
+    assert message.endswith("tar.gz.sha256 cannot be fetched: the server answers 503 Service Unavailable")
+    assert hint == "run the same command again"
 
 
 @pytest.mark.parametrize(("status", "word"), [(404, "spelled"), (401, "login"), (403, "login"), (410, "spelled")])

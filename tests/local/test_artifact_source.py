@@ -146,6 +146,9 @@ def test_a_file_address_is_checked_against_a_digest_where_there_is_one(place: Pl
         if text:
             beside.write_text(text)
         assert place.obtain(ArtifactSource(url=url)) == path
+    assert place.notes("info") == [
+        "shop-1.0.tar.gz is taken as it is: there is no sha256 for it, and no shop-1.0.tar.gz.sha256 beside it"
+    ]
     beside.write_text("0" * 64)
     assert "is wanted" in place.refusal(ArtifactSource(url=path.as_uri())).message
     beside.write_text("nonsense")

@@ -23,14 +23,19 @@ class Site:
     """What the server has, and how it answers.
 
     `plan` holds a word for each request of a file, in order: "whole", "cut" (after half of what is left), "stall" (the
-    same, then silence), "no-range" (the whole of it, whatever was asked), "status CODE", "redirect URL"; when it is used up, "whole".
+    same, then silence), "no-range" (the whole of it, whatever was asked), "no-length", "short N" (a range of N bytes at
+    the most), "shifted" (a range that begins a byte too early), "total N" (416, with this size), "status CODE", "redirect
+    URL"; when it is used up, "whole". `digest_plan` is the same for requests of a `.sha256`. What answers lack is empty in
+    `tag` and `modified`.
     """
 
     port: int
     certificate: Path
     files: dict[str, bytes] = field(default_factory=dict)
     plan: list[str] = field(default_factory=list)
+    digest_plan: list[str] = field(default_factory=list)
     tag: str = '"one"'
+    modified: str = ""
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -82,25 +87,25 @@ class _Handler(BaseHTTPRequestHandler):
         elif word == "status" or path not in site.files:
             self._head(int(value or 404), {"Content-Length": "0"})
         else:
-            self._file(site, site.files[path], word)
+            self._file(site, site.files[path], word, value)
 
     def _planned(self, site: Site, path: str) -> tuple[str, str, str]:
-        if path.endswith(".sha256") or not site.plan:
-            return "whole", "", ""
-        return site.plan.pop(0).partition(" ")
+        plan = site.digest_plan if path.endswith(".sha256") else site.plan
+        return plan.pop(0).partition(" ") if plan else ("whole", "", "")
 
-    def _file(self, site: Site, content: bytes, word: str) -> None:
-        start = 0
-        headers = {"ETag": site.tag}
+    def _file(self, site: Site, content: bytes, word: str, value: str) -> None:
+        start, end = 0, len(content)
+        headers = {name: text for name, text in (("ETag", site.tag), ("Last-Modified", site.modified)) if text}
         asked = re.fullmatch(r"bytes=([0-9]+)-", self.headers.get("Range", ""))
-        fresh = self.headers.get("If-Range", site.tag) == site.tag
+        fresh = self.headers.get("If-Range", site.tag) in {site.tag, site.modified}
         if asked and fresh and word != "no-range":
-            start = int(asked[1])
-            if start >= len(content):
-                self._head(416, {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"})
+            start = int(asked[1]) - (word == "shifted")
+            end = min(end, start + int(value)) if word == "short" else end
+            if start >= len(content) or word == "total":
+                self._head(416, {"Content-Range": f"bytes */{value or len(content)}", "Content-Length": "0"})
                 return
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        rest = content[start:]
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+        rest = content[start:end]
         if word != "no-length":
             headers["Content-Length"] = str(len(rest))
         self._head(206 if start else 200, headers)

@@ -113,7 +113,8 @@ ARTIFACT: Final = Table(
         Key(
             name="sha256",
             value=Text(accepts="a SHA-256: 64 hexadecimal digits", pattern=patterns.SHA256, convert=str.lower),
-            doc="The digest that the tarball must have. Without it, a `.sha256` file beside a URL is looked for.",
+            doc="The digest that the tarball must have. Without it, a `.sha256` file beside a URL is looked for; an `https://` URL "
+            "needs one of both, a `file:///` URL without either is taken as it is, and you are told.",
             example='sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"',
         ),
         Key(
