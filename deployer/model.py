@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Final, Literal
+
+MAX_UNPACKED_BYTES: Final = 4 << 30
+MAX_MEMBERS: Final = 200_000
 
 
 class Secret:
@@ -78,7 +81,7 @@ class ArtifactSource:
 
     Exactly one of `path` (a glob on this machine) and `url` is set, or neither when the command line names one.
     `build` is a local command to run before `path` is looked at. `allow_links` are globs of members whose link may
-    point out of the tree.
+    point out of the tree. `max_unpacked_bytes` and `max_members` are what a tarball may unpack to.
     """
 
     path: str = ""
@@ -87,6 +90,8 @@ class ArtifactSource:
     build: str = ""
     build_timeout_s: float = 1800.0
     allow_links: tuple[str, ...] = ()
+    max_unpacked_bytes: int = MAX_UNPACKED_BYTES
+    max_members: int = MAX_MEMBERS
     version: str = ""
 
 

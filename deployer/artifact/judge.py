@@ -14,9 +14,8 @@ from typing import Final
 from deployer.artifact import links
 from deployer.artifact.tar import Header, TarReader
 from deployer.artifact.values import FileMember, LinkMember, RefusedError, glob_matches, shown
+from deployer.model import MAX_MEMBERS
 
-LIMIT_UNPACKED_BYTES: Final = 4 << 30
-LIMIT_MEMBERS: Final = 200_000
 LONGEST_NAME_BYTES: Final = 2048
 LONGEST_TEXT_BYTES: Final = 64 * 1024
 MOST_TEXTS: Final = 256
@@ -45,7 +44,7 @@ class Judged:
 
 
 def judge(
-    reader: TarReader, *, allow_links: Iterable[str] = (), texts: Iterable[str] = (), most_members: int = LIMIT_MEMBERS
+    reader: TarReader, *, allow_links: Iterable[str] = (), texts: Iterable[str] = (), most_members: int = MAX_MEMBERS
 ) -> Judged:
     """Read an archive to its end and return its tree.
 
@@ -59,7 +58,10 @@ def judge(
     judge_ = _Judge(tuple(texts))
     for count, header in enumerate(reader, start=1):
         if count > most_members:
-            raise RefusedError(f"has more than {most_members} members", hint="leave out what the service does not need")
+            raise RefusedError(
+                f"has more than {most_members} members",
+                hint="leave out what the service does not need, or raise [artifact] max_members",
+            )
         judge_.add(header, reader)
     return judge_.result(tuple(allow_links))
 

@@ -14,7 +14,7 @@ from deployer.artifact.values import Artifact, RefusedError, shown
 from deployer.artifact.version import of_file_name
 from deployer.errors import ArtifactError
 from deployer.kinds.base import Release, Tree
-from deployer.model import Config
+from deployer.model import MAX_MEMBERS, MAX_UNPACKED_BYTES, Config
 
 
 def load_for(config: Config, path: Path) -> Artifact:
@@ -26,6 +26,8 @@ def load_for(config: Config, path: Path) -> Artifact:
         allow_links=config.artifact.allow_links,
         exec_start=config.service.exec_start,
         own_unit=config.service.template is not None,
+        max_unpacked_bytes=config.artifact.max_unpacked_bytes,
+        max_members=config.artifact.max_members,
     )
 
 
@@ -37,6 +39,8 @@ def load(
     allow_links: Iterable[str] = (),
     exec_start: str = "",
     own_unit: bool = False,
+    max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
+    max_members: int = MAX_MEMBERS,
 ) -> Artifact:
     """Read a tarball and return what it is.
 
@@ -46,12 +50,13 @@ def load(
         allow_links: Globs of the symbolic links that may point out of the tree.
         exec_start: The command that the config gives; its program must be in the tree, or absolute.
         own_unit: The config gives a unit file of the user's own, which says what is started.
+        max_unpacked_bytes, max_members: More is refused.
 
     Raises:
         ArtifactError: It cannot be read, must not be unpacked, is of no known kind, or has no version.
     """
     try:
-        judged, source = _judged(path, tuple(allow_links))
+        judged, source = _judged(path, tuple(allow_links), max_unpacked_bytes, max_members)
     except RefusedError as error:
         raise ArtifactError(f"{shown(path.name)} {error.sentence}", hint=error.hint) from error
     except OSError as error:
@@ -84,10 +89,15 @@ def load(
     )
 
 
-def _judged(path: Path, allow_links: tuple[str, ...]) -> tuple[judge.Judged, TarBytes]:
+def _judged(
+    path: Path, allow_links: tuple[str, ...], limit_bytes: int, most_members: int
+) -> tuple[judge.Judged, TarBytes]:
     with path.open("rb") as file:
-        source = TarBytes(file, limit_bytes=judge.LIMIT_UNPACKED_BYTES)
-        return judge.judge(TarReader(source), allow_links=allow_links, texts=kinds.text_globs()), source
+        source = TarBytes(file, limit_bytes=limit_bytes)
+        found = judge.judge(
+            TarReader(source), allow_links=allow_links, texts=kinds.text_globs(), most_members=most_members
+        )
+        return found, source
 
 
 def _version(path: Path, given: str, release: Release) -> str:

@@ -7,6 +7,7 @@ import zlib
 from typing import BinaryIO, Final
 
 from deployer.artifact.values import RefusedError
+from deployer.sizes import exact_text
 
 _CHUNK: Final = 256 * 1024
 _GZIP: Final = b"\x1f\x8b"
@@ -100,7 +101,8 @@ class TarBytes:
         self.unpacked_bytes += len(chunk)
         if self.unpacked_bytes > self._limit:
             raise RefusedError(
-                f"unpacks to more than {self._limit >> 20} MiB", hint="leave out what the service does not need"
+                f"unpacks to more than {exact_text(self._limit)}",
+                hint="leave out what the service does not need, or raise [artifact] max_unpacked",
             )
 
     def _unpack(self) -> None:

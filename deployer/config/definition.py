@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from deployer.config.values import Duration, Schema, Value
+from deployer.config.values import Duration, Schema, Size, Value
 
 Values: TypeAlias = Mapping[str, Any]
 Check: TypeAlias = Callable[[Values, frozenset[str]], Iterator[tuple[str, str]]]
@@ -42,7 +42,8 @@ class Key:
     @property
     def field(self) -> str:
         """The name of the model's field."""
-        return self.model_field or (f"{self.name}_s" if isinstance(self.value, Duration) else self.name)
+        unit = {Duration: "_s", Size: "_bytes"}.get(type(self.value), "")
+        return self.model_field or f"{self.name}{unit}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

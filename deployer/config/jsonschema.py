@@ -1,7 +1,8 @@
 """The JSON Schema of a config, for editors; `python -m deployer.config.jsonschema` prints it.
 
 It says what a schema can say. Beyond it are the loader's comparisons: durations that are longer than others, hosts and
-groups that must exist, variables of `~`.
+groups that must exist, variables of `~`; and that 1.0 is no whole number in an environment or a directive, where its
+spelling counts.
 """
 
 from __future__ import annotations

@@ -49,6 +49,9 @@ What is found is shown beside what is accepted, but nothing that stands in an en
 
 **Durations** are texts such as `"5s"`, `"1.5s"`, `"2m"`, `"1h30m"` and `"300ms"`, or plain numbers of seconds.
 
+**Sizes** are texts such as `"500MB"`, `"1.5GB"` and `"4GiB"`, or plain numbers of bytes. `kB`, `MB` and `GB` are powers of ten, `KiB`, `MiB` and
+`GiB` powers of two.
+
 **Editors.** A JSON Schema comes with the package. To have keys completed and checked while you type (in any editor that uses
 [Taplo](https://taplo.tamasfe.dev/), such as VS Code with Even Better TOML), put it beside the config and name it on the first line:
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from deployer import durations
+from deployer import durations, sizes
 from deployer.config import patterns
 from deployer.config.faults import BAD, Spot
 
@@ -97,9 +97,11 @@ class Integer:
         return f"a whole number from {self.low} to {self.high}"
 
     def read(self, value: Any, spot: Spot) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+        # 22.0 is an integer to a JSON Schema, which has no other kind of number.
+        whole = int(value) if isinstance(value, float) and value.is_integer() else value
+        if isinstance(whole, bool) or not isinstance(whole, int) or not self.low <= whole <= self.high:
             return spot.wrong(value, self.accepts)
-        return value
+        return whole
 
     def schema(self) -> Schema:
         return {"type": "integer", "minimum": self.low, "maximum": self.high}
@@ -144,6 +146,27 @@ class Duration:
         low = {"minimum": 0} if self.zero else {"exclusiveMinimum": 0}
         text = {"type": "string", "pattern": f"^(?:{durations.PATTERN})$"}
         return {"anyOf": [text, {"type": "number", **low, "maximum": 86400}]}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """Bytes, up to a TiB. As with durations, the JSON Schema cannot say how much a written size is."""
+
+    accepts: str = f"{sizes.ACCEPTED}, more than 0 and up to 1TiB"
+
+    def read(self, value: Any, spot: Spot) -> Any:
+        if not isinstance(value, str):
+            number = Integer(low=1, high=1 << 40).read(value, Spot())
+            return spot.wrong(value, self.accepts) if number is BAD else number
+        try:
+            size = sizes.parse(value)
+        except (ValueError, OverflowError):
+            return spot.wrong(value, self.accepts)
+        return size if 0 < size <= 1 << 40 else spot.wrong(value, self.accepts)
+
+    def schema(self) -> Schema:
+        text = {"type": "string", "pattern": f"^(?:{sizes.PATTERN})$"}
+        return {"anyOf": [text, Integer(low=1, high=1 << 40).schema()]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,9 +242,8 @@ class Either:
     def read(self, value: Any, spot: Spot) -> Any:
         if isinstance(value, str):
             return self.text.read(value, spot)
-        if self.integer.read(value, Spot()) is BAD:
-            return spot.wrong(value, self.accepts)
-        return self.text.convert(str(value))
+        number = self.integer.read(value, Spot())
+        return spot.wrong(value, self.accepts) if number is BAD else self.text.convert(str(number))
 
     def schema(self) -> Schema:
         return {"anyOf": [self.text.schema(), self.integer.schema()]}

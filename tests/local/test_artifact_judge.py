@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deployer import local
-from deployer.artifact.judge import LIMIT_UNPACKED_BYTES, Judged, judge
+from deployer.artifact.judge import Judged, judge
 from deployer.artifact.stream import TarBytes
 from deployer.artifact.tar import TarReader
 from deployer.artifact.values import FileMember, LinkMember, RefusedError
+from deployer.model import MAX_UNPACKED_BYTES
 from tests.unit import archives
 from tests.unit.archives import Entry, directory, file, hardlink, pax, symlink
 
@@ -29,7 +30,7 @@ def judged(
     allow_links: tuple[str, ...] = (),
     texts: tuple[str, ...] = (),
     most_members: int = 1000,
-    limit_bytes: int = LIMIT_UNPACKED_BYTES,
+    limit_bytes: int = MAX_UNPACKED_BYTES,
 ) -> Judged:
     source = TarBytes(io.BytesIO(archives.tar(*entries) if raw is None else raw), limit_bytes=limit_bytes)
     return judge(TarReader(source), allow_links=allow_links, texts=texts, most_members=most_members)
@@ -268,7 +269,7 @@ def test_limits_hold_while_it_is_read() -> None:
         judged(*(file(f"f{n}") for n in range(4)), most_members=3)
     bomb = gzip.compress(archives.tar(file("zeros", bytes(8 << 20))), 9)
     assert len(bomb) < 100_000
-    with pytest.raises(RefusedError, match="more than 1 MiB"):
+    with pytest.raises(RefusedError, match="more than 1MiB"):
         judged(raw=bomb, limit_bytes=1 << 20)
 
 

@@ -50,6 +50,23 @@ def test_a_mix_tarball_becomes_an_artifact(tmp_path: Path) -> None:
     assert (found.members, found.unpacked_bytes) == (10, 10 * 4096)
 
 
+@pytest.mark.parametrize(
+    ("line", "words", "key"),
+    [
+        ('max_unpacked = "2KiB"', "unpacks to more than 2KiB", "[artifact] max_unpacked"),
+        ("max_members = 4", "has more than 4 members", "[artifact] max_members"),
+    ],
+)
+def test_the_configs_limits_are_kept_and_named(tmp_path: Path, line: str, words: str, key: str) -> None:
+    path = archives.write(tmp_path / "shop-1.0.tar.gz", *MIX)
+    config = loads(f'[app]\nname = "s"\nuser = "s"\n[artifact]\n{line}\n', path=tmp_path / "deploy.toml")
+    with pytest.raises(ArtifactError) as caught:
+        load_for(config, path)
+    assert words in caught.value.message
+    assert key in caught.value.hint
+    assert load_for(loads('[app]\nname = "s"\nuser = "s"\n', path=tmp_path / "d.toml"), path).id
+
+
 def test_a_tarball_need_not_be_packed(tmp_path: Path) -> None:
     path = archives.write(tmp_path / "shop.tar", *MIX, packed=False)
     assert load(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()

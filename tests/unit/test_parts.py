@@ -24,7 +24,7 @@ from deployer.host.settings import settings_text
 from deployer.journal import cursor_of, journal_line
 from deployer.masking import Masks
 from deployer.model import App, Config, Health, Host, Secret, Service
-from deployer.sizes import size_text
+from deployer.sizes import exact_text, parse, size_text
 from deployer.switch import waves
 
 
@@ -179,3 +179,35 @@ def test_a_wait_is_told_in_the_phase_that_waits() -> None:
     for event in ({"event": "phase", "phase": "go back"}, {"event": "waiting", "text": "connection refused"}):
         watcher._on_event(event)
     assert told[-1] == PhaseStarted(host="h", phase="go back", text="connection refused")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0B", 0),
+        ("7B", 7),
+        ("1kB", 1000),
+        ("1KiB", 1024),
+        ("500MB", 500_000_000),
+        ("1.5GiB", 3 << 29),
+        ("4GiB", 4 << 30),
+    ],
+)
+def test_sizes_are_read_as_they_are_written(text: str, size: int) -> None:
+    assert parse(text) == size
+    assert parse(exact_text(size)) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1 GB", "1gb", "1KB", "1G", "-1GB", ".5GB", "1.GB", "1e9B", "1GB\n", "\u0661GB"]
+)
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size such as"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(4 << 30, "4GiB"), (10**9, "1GB"), (3 << 29, "1536MiB"), (1001, "1001B"), (0, "0B")]
+)
+def test_a_limit_is_told_exactly(size: int, text: str) -> None:
+    assert exact_text(size) == text

@@ -9,7 +9,7 @@ from typing import Final
 
 from deployer.config import patterns
 from deployer.config.definition import Key, Rule, Table, Values, needs, not_beside
-from deployer.config.values import Duration, Integer, ListOf, LocalPath, Text
+from deployer.config.values import Duration, Integer, ListOf, LocalPath, Size, Text
 
 _TOP: Final = (
     "bin boot dev etc home lib lib32 lib64 libx32 lost\\+found media mnt opt proc root run sbin srv sys tmp usr var"
@@ -141,6 +141,21 @@ ARTIFACT: Final = Table(
             "`bin/python` does. Every other such link is refused.",
             example='allow_links = ["venv/bin/python*"]',
             default=[],
+        ),
+        Key(
+            name="max_unpacked",
+            value=Size(),
+            doc="How much the tarball may unpack to. More is refused before anything is sent, as a few bytes of gzip can be "
+            "terabytes.",
+            example='max_unpacked = "8GiB"',
+            default="4GiB",
+        ),
+        Key(
+            name="max_members",
+            value=Integer(low=1, high=10_000_000),
+            doc="How many files, links and directories may be in the tarball.",
+            example="max_members = 500_000",
+            default=200_000,
         ),
     ),
     rules=(
