@@ -16,6 +16,7 @@ from deployer.config.defaults import filled
 from deployer.config.definition import Table
 from deployer.config.faults import BAD, Fault, Spot, dotted
 from deployer.config.lines import Lines, lines
+from deployer.config.near import near
 from deployer.config.unknown import unknown_key, unknown_table
 from deployer.errors import ConfigError
 
@@ -160,8 +161,10 @@ def _default(
     wanted = deploy.get("default", "")
     known = (*hosts, *sorted({group for keys in hosts.values() for group in keys.get("groups", ())} - set(hosts)))
     if wanted and wanted not in known and isinstance(document.get("hosts", {}), dict):
+        meant = near(wanted, known)
         names = f"known are {', '.join(known)}" if known else "this config has no hosts"
-        spot.at("deploy").at("default").refuse(f'"{wanted}" is no host and no group; {names}')
+        asked = f'; did you mean "{meant}"?' if meant else ""
+        spot.at("deploy").at("default").refuse(f'"{wanted}" is no host and no group; {names}{asked}')
 
 
 def _told(faults: Iterable[Fault], label: str, where: Lines) -> list[str]:

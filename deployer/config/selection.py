@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from deployer.config.unknown import near
+from deployer.config.near import near
 from deployer.errors import UsageError
 from deployer.model import Config, Host
 

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from deployer.config import schema
 from deployer.config.definition import Table
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Return the known name that was probably meant, or an empty text."""
-    # difflib is slow to import, and only faults need it.
-    from difflib import get_close_matches
-
-    by_folded = {each.replace("-", "_").casefold(): each for each in known}
-    close = get_close_matches(name.replace("-", "_").casefold(), by_folded, n=1, cutoff=0.6)
-    return by_folded[close[0]] if close else ""
+from deployer.config.near import near
 
 
 def unknown_key(name: str, table: Table) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from deployer import durations, sizes
 from deployer.config import patterns
 from deployer.config.faults import BAD, Spot
+from deployer.config.near import near
 
 Schema = dict[str, Any]
 
@@ -81,7 +82,10 @@ class Choice:
     def read(self, value: Any, spot: Spot) -> Any:
         if value in self.later:
             return spot.refuse(f'"{value}" is not supported yet; what is: {self.accepts}')
-        return value if isinstance(value, str) and value in self.words else spot.wrong(value, self.accepts)
+        if isinstance(value, str) and value in self.words:
+            return value
+        meant = near(value, self.words) if isinstance(value, str) and not spot.private else ""
+        return spot.wrong(value, self.accepts + (f'; did you mean "{meant}"?' if meant else ""))
 
     def schema(self) -> Schema:
         return {"enum": list(self.words)}
@@ -120,13 +124,16 @@ class Boolean:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duration:
-    """Seconds, up to a day. The JSON Schema cannot say how long a written duration is; the loader does."""
+    """Seconds, up to a day. The JSON Schema cannot say how long a written duration is; the loader does.
+
+    Not below a millisecond: it would come out as 0, which means "no limit" to systemd and timeout(1).
+    """
 
     zero: bool = False
 
     @property
     def accepts(self) -> str:
-        return f"{durations.ACCEPTED}, {'from 0' if self.zero else 'longer than 0 and up'} to 24h"
+        return f"{durations.ACCEPTED}, from {'0' if self.zero else '1ms'} to 24h"
 
     def read(self, value: Any, spot: Spot) -> Any:
         # A plain number is TOML's own: "5" in quotes would be a second way to write 5.
@@ -138,14 +145,13 @@ class Duration:
             seconds = durations.parse(value)
         except (ValueError, OverflowError):
             return spot.wrong(value, self.accepts)
-        if not 0 <= seconds <= 86400 or (seconds == 0 and not self.zero):
+        if not (0 if self.zero else 0.001) <= seconds <= 86400:
             return spot.wrong(value, self.accepts)
         return seconds
 
     def schema(self) -> Schema:
-        low = {"minimum": 0} if self.zero else {"exclusiveMinimum": 0}
         text = {"type": "string", "pattern": f"^(?:{durations.PATTERN})$"}
-        return {"anyOf": [text, {"type": "number", **low, "maximum": 86400}]}
+        return {"anyOf": [text, {"type": "number", "minimum": 0 if self.zero else 0.001, "maximum": 86400}]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

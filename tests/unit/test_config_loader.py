@@ -338,6 +338,18 @@ def test_an_empty_file_lacks_what_is_required() -> None:
             "6: artifact.sha256: another digest",
         ),
         ('[artifact]\npath = "https://u:hunter2@h/x"\n', "5: artifact.path: an address is not a path or a glob"),
+        ('[health]\ncheck_timeout = "0.4ms"\n', '5: health.check_timeout: "0.4ms" is not a duration'),
+        ("[service]\nstop_timeout = 0.0001\n", "5: service.stop_timeout: 0.0001 is not a duration"),
+        (
+            '[service]\nhardening = "strickt"\n',
+            '5: service.hardening: "strickt" is not "strict", "basic" or "off"; did you mean "strict"?',
+        ),
+        ('[service]\nrestart = "on_failure"\n', '5: service.restart: "on_failure" is not "on-failure"'),
+        ('[service]\nhardening = "zzz"\n', '5: service.hardening: "zzz" is not "strict", "basic" or "off"'),
+        (
+            '[deploy]\ndefault = "prod"\n[hosts.prod1]\n',
+            '5: deploy.default: "prod" is no host and no group; known are prod1; did you mean "prod1"?',
+        ),
         ('[artifact]\nmax_unpacked = "4 gigs"\n', '5: artifact.max_unpacked: "4 gigs" is not a size such as'),
         ('[artifact]\nmax_unpacked = "2TiB"\n', '5: artifact.max_unpacked: "2TiB" is not a size'),
         ('[artifact]\nmax_unpacked = "0B"\n', '5: artifact.max_unpacked: "0B" is not a size'),
