@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import tomli
 
@@ -19,6 +20,10 @@ from deployer.config.lines import Lines, lines
 from deployer.config.near import near
 from deployer.config.unknown import unknown_key, unknown_table
 from deployer.errors import ConfigError
+
+Judge: TypeAlias = Callable[[Mapping[str, Any]], Iterable[tuple[tuple[str, ...], str]]]
+"""Gets the values of `[service]` that were read; yields further faults, each with the way to its key below the table.
+What a unit must look like is known in another room, above this one."""
 
 DEFAULT_PATH: Final = Path("config/deploy.toml")
 
@@ -50,16 +55,19 @@ def find(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
     raise ConfigError(f"there is no file {named}, which {source} names", hint=f"try: ls -l {quote(str(path.parent))}")
 
 
-def load(path: Path) -> model.Config:
+def load(path: Path, *, judge: Judge | None = None) -> model.Config:
     """Read a config file.
+
+    Args:
+        judge: Whoever has more to say about `[service]`; what it says is told with all other faults.
 
     Raises:
         ConfigError: It cannot be read, or has faults: `details` holds a line for each.
     """
-    return loads(_text(path), path=path)
+    return loads(_text(path), path=path, judge=judge)
 
 
-def loads(text: str, *, path: Path) -> model.Config:
+def loads(text: str, *, path: Path, judge: Judge | None = None) -> model.Config:
     """Read the text of a config. `path` is where it stands: it gives the directory of relative paths, and is shown."""
     label = _label(path)
     try:
@@ -69,10 +77,10 @@ def loads(text: str, *, path: Path) -> model.Config:
     except (ValueError, RecursionError) as error:
         # Python refuses to read a number of thousands of digits, and endless nesting; tomli lets both through.
         raise _faulty(label, [f"{label}:1: not readable as TOML: {type(error).__name__}"]) from error
-    return read(document, path=path, where=lines(text))
+    return read(document, path=path, where=lines(text), judge=judge)
 
 
-def read(document: Mapping[str, Any], *, path: Path, where: Lines) -> model.Config:
+def read(document: Mapping[str, Any], *, path: Path, where: Lines, judge: Judge | None = None) -> model.Config:
     """Return the config that a parsed document gives.
 
     Raises:
@@ -86,6 +94,9 @@ def read(document: Mapping[str, Any], *, path: Path, where: Lines) -> model.Conf
             spot.at(name).refuse(unknown_table(name))
     _groups(hosts, spot)
     _default(parts["deploy"], hosts, document, spot)
+    if judge is not None:
+        for trail, message in judge(parts["service"]):
+            replace(spot, trail=_as_written(("service", *trail), document)).refuse(message)
     if spot.faults:
         label = _label(path)
         raise _faulty(label, _told(spot.faults, label, where))
@@ -165,6 +176,15 @@ def _default(
         names = f"known are {', '.join(known)}" if known else "this config has no hosts"
         asked = f'; did you mean "{meant}"?' if meant else ""
         spot.at("deploy").at("default").refuse(f'"{wanted}" is no host and no group; {names}{asked}')
+
+
+def _as_written(trail: tuple[str, ...], document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the way to a directive by the name that it has in the file: `Service.` may be left out there."""
+    short = (*trail[:-1], trail[-1].removeprefix("Service."))
+    found: Any = document
+    for step in short:
+        found = found.get(step) if isinstance(found, dict) else None
+    return trail if found is None else short
 
 
 def _told(faults: Iterable[Fault], label: str, where: Lines) -> list[str]:

@@ -5,8 +5,9 @@ Pure but for reading the user's file. Whether a host's systemd accepts a text is
 
 from __future__ import annotations
 
+from deployer.unit.faults import faults
 from deployer.unit.lint import remarks
 from deployer.unit.one_off import one_off_text
 from deployer.unit.text import unit_text
 
-__all__ = ["one_off_text", "remarks", "unit_text"]
+__all__ = ["faults", "one_off_text", "remarks", "unit_text"]

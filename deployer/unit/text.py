@@ -11,11 +11,13 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Final
 
+from deployer import durations
 from deployer.errors import UsageError
 from deployer.kinds.base import Launch
 from deployer.model import Config, Service
 from deployer.unit import template
 from deployer.unit.command import absolute
+from deployer.unit.faults import directive_faults
 from deployer.unit.hardening import hardening
 from deployer.unit.syntax import Directive, literal, path_text, seconds_text, variable_text
 
@@ -24,10 +26,6 @@ HEADER: Final = (
 )
 
 _SECTIONS: Final = ("Unit", "Service", "Install")
-_PINNED: Final = {
-    "Service.EnvironmentFile": "deployer pins it to the release; name the file in [env] file instead",
-    "Service.Environment": "variables belong into [env] set; only removing the kind's own ones is possible here",
-}
 
 # How long a service that does not stay up is started again before systemd leaves it alone. After a power cut its
 # database or its name service may take minutes; giving up after a handful of tries would leave it down for ever.
@@ -36,6 +34,8 @@ _PATIENCE_S: Final = 600.0
 _CRASH_S: Final = 4.0
 _LONGEST_CRASH_S: Final = 10.0
 _FEWEST_STARTS: Final = 5
+# What RestartSec= is where the line is taken out.
+_SYSTEMDS_DELAY_S: Final = 0.1
 
 
 def unit_text(config: Config, *, launch: Launch, release_path: PurePosixPath, env_file: PurePosixPath) -> str:
@@ -57,6 +57,8 @@ def unit_text(config: Config, *, launch: Launch, release_path: PurePosixPath, en
     }
     if config.service.template is not None:
         return HEADER + template.filled(config.service.template, names)
+    for name, fault, hint in directive_faults(config.service.directives):
+        raise UsageError(f"[service] directives: {name}: {fault}", hint=hint)
     lines = list(_rendered(config, launch, names))
     for name, values in config.service.directives:
         lines = _replaced(lines, name, tuple(template.replaced(value, names, where=name) for value in values))
@@ -69,8 +71,25 @@ def start_limit(service: Service) -> tuple[int, int]:
     A loop of starts that each live for up to ten seconds reaches the burst inside the interval; ten minutes or so of it
     are waited out first (less where the crashes come quicker). A longer life is no loop, and is restarted for ever.
     """
-    burst = max(_FEWEST_STARTS, math.ceil(_PATIENCE_S / (service.restart_delay_s + _CRASH_S)))
-    return math.ceil(burst * (service.restart_delay_s + _LONGEST_CRASH_S)), burst
+    delay_s = _restart_delay_s(service)
+    burst = max(_FEWEST_STARTS, math.ceil(_PATIENCE_S / (delay_s + _CRASH_S)))
+    return math.ceil(burst * (delay_s + _LONGEST_CRASH_S)), burst
+
+
+def _restart_delay_s(service: Service) -> float:
+    """Return what RestartSec= will be, as far as it is a time that we can read."""
+    given = dict(service.directives).get("Service.RestartSec")
+    if given is None:
+        return service.restart_delay_s
+    try:
+        return durations.parse(given[-1].replace(" ", "").replace("min", "m")) if given else _SYSTEMDS_DELAY_S
+    except ValueError:
+        return service.restart_delay_s
+
+
+def _restart(service: Service) -> str:
+    given = dict(service.directives).get("Service.Restart")
+    return service.restart if given is None else given[-1] if given else "no"
 
 
 def _rendered(config: Config, launch: Launch, names: dict[str, str]) -> Iterable[Directive]:
@@ -87,7 +106,7 @@ def _unit_section(config: Config) -> Iterable[tuple[str, str]]:
     # Both: After= orders, and only Wants= makes the target part of the start at all.
     yield "Wants", "network-online.target"
     yield "After", "network-online.target nss-lookup.target"
-    if config.service.restart != "no":
+    if _restart(config.service) != "no":
         interval_s, burst = start_limit(config.service)
         yield "StartLimitIntervalSec", f"{interval_s}s"
         yield "StartLimitBurst", str(burst)
@@ -106,7 +125,7 @@ def _service_section(config: Config, launch: Launch, names: dict[str, str]) -> I
     yield "EnvironmentFile", names["env_file"]
     yield "ExecStart", absolute(service.exec_start or launch.exec_start, release=names["release"])
     yield "Restart", service.restart
-    if service.restart != "no":
+    if _restart(service) != "no":
         yield "RestartSec", seconds_text(service.restart_delay_s)
     yield "TimeoutStartSec", seconds_text(service.start_timeout_s)
     yield "TimeoutStopSec", seconds_text(service.stop_timeout_s)
@@ -127,8 +146,6 @@ def _service_section(config: Config, launch: Launch, names: dict[str, str]) -> I
 
 def _replaced(lines: list[Directive], name: str, values: tuple[str, ...]) -> list[Directive]:
     """Put the values in the place of the directive, at the end of its section where it is new, nowhere if there are none."""
-    if name in _PINNED and (values or name == "Service.EnvironmentFile"):
-        raise UsageError(f"[service] directives cannot set {name.partition('.')[2]}", hint=_PINNED[name])
     section, _, key = name.partition(".")
     new = [Directive(section=section, key=key, value=value) for value in values]
     there = [index for index, line in enumerate(lines) if (line.section, line.key) == (section, key)]

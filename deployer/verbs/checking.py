@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from deployer import artifact, kinds, plan, unit
-from deployer.errors import DeployerError
+from deployer.errors import DeployerError, UsageError
 from deployer.events import Listing
 from deployer.host.facts import Facts
 from deployer.host.replies import decoded
@@ -30,25 +30,27 @@ def check(run: Run) -> int:
 
     config = run.config
     add("here", "config", str(config.path))
-    if config.service.template:
-        for remark in unit.remarks(config.service.template.read_text(encoding="utf-8")):
-            add("here", "unit template", remark, ok=False, hint=f"edit {config.service.template}")
     try:
         text, launch = _artifact(run)
         add("here", "artifact", text)
     except DeployerError as error:
         add("here", "artifact", error.message, ok=False, hint=error.hint)
         launch = _launch_of(config)
-    for host in run.hosts:
+    rendered = unit.unit_text(
+        config, launch=launch, release_path=config.app.release_path("0"), env_file=config.app.env_path
+    )
+    for remark in unit.remarks(rendered):
+        add("here", "unit", remark, ok=False, hint=f"edit {config.service.template or '[service] in the config'}")
+    hosts = _hosts(run, add)
+    # Without a host, what is the same for all of them.
+    for host in hosts or (Host(name="here", address=""),):
         try:
             add(host.name, "environment", f"{len(run.environment(host).values)} names")
         except DeployerError as error:
             add(host.name, "environment", "; ".join((error.message, *error.details)), ok=False, hint=error.hint)
 
     def work(remote: Remote) -> tuple[Facts, list[tuple[str, str]]]:
-        path = config.app.release_path("0")
-        text = unit.unit_text(config, launch=launch, release_path=path, env_file=config.app.env_path)
-        return remote.probe(env=True, health=True), remote.check(unit=text, port=_port(config.health))
+        return remote.probe(env=True, health=True), remote.check(unit=rendered, port=_port(config.health))
 
     def done(host: Host, found: tuple[Facts, list[tuple[str, str]]]) -> None:
         facts, judged = found
@@ -73,9 +75,18 @@ def check(run: Run) -> int:
         for text in facts.drift:
             add(host.name, "drift", text, ok=False, hint=f"deployer status --host {host.name}")
 
-    code = run.engine.each(run.hosts, work, done)
+    code = run.engine.each(hosts, work, done) if hosts else UsageError.exit_code
     run.emit(Listing(name="check", columns=("host", "check", "ok", "text", "next"), rows=tuple(rows)))
     return code or (1 if any(not row["ok"] for row in rows) else 0)
+
+
+def _hosts(run: Run, add: Callable[..., None]) -> tuple[Host, ...]:
+    """Return the hosts that are meant; where that is not clear, what is here can still be looked at."""
+    try:
+        return run.hosts
+    except UsageError as error:
+        add("here", "hosts", error.message, ok=False, hint=error.hint)
+        return ()
 
 
 def _artifact(run: Run) -> tuple[str, Launch]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployer import config as configs
+from deployer import unit
 from deployer.engine import Engine
 from deployer.env import Environment, Sources, collect, for_host
 from deployer.errors import DeployerError, UsageError
@@ -44,7 +45,7 @@ class Run:
 
     @cached_property
     def config(self) -> Config:
-        return configs.load(configs.find(self._config or None, self.environ, Path.cwd()))
+        return configs.load(configs.find(self._config or None, self.environ, Path.cwd()), judge=unit.faults)
 
     @cached_property
     def hosts(self) -> tuple[Host, ...]:

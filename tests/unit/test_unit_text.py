@@ -237,3 +237,27 @@ def test_continued_lines_comments_and_blanks_are_read_as_systemd_reads_them() ->
         ("Service", "Type", ["exec"], 9),
         ("Service", "ExecStart", ["x"], 11),
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "delay_s"),
+    [(("30s",), 30), (("45",), 45), (("1min 30s",), 90), (("500ms",), 0.5), ((), 0.1), (("x",), 2)],
+)
+def test_the_start_limit_follows_a_restart_delay_of_the_directives(given: tuple[str, ...], delay_s: float) -> None:
+    found = start_limit(Service(directives=(("Service.RestartSec", given),)))
+    assert found == start_limit(Service(restart_delay_s=delay_s))
+
+
+def test_a_restart_of_the_directives_gets_a_start_limit() -> None:
+    text = rendered(config(restart="no", directives=(("Service.Restart", ("always",)),)))
+    assert values(text, "Service.Restart") == ["always"]
+    assert values(text, "Unit.StartLimitBurst") == ["100"]
+    assert values(text, "Service.RestartSec") == ["2s"]
+
+
+def test_directives_are_remarked_like_a_unit_of_the_users_own() -> None:
+    given = (("Service.RemainAfterExit", ("yes",)), ("Service.Restart", ()))
+    assert [sentence.split(" ")[0] for sentence in remarks(rendered(config(directives=given)))] == [
+        "RemainAfterExit=yes",
+        "without",
+    ]
