@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Final
+
+_QUIET_S: Final = 0.05
+_LONGEST_REST_S: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,34 +51,82 @@ def stream_shell(command: str, *, timeout_s: float, cwd: Path, on_line: Callable
 
     The returned `stdout` and `stderr` are empty: the lines were handed over.
     """
+    rest = b""
+
+    def take(data: bytes) -> None:
+        nonlocal rest
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            on_line(_line(line))
+
     argv = ("/bin/sh", "-c", command)
     with _started(argv, cwd=cwd, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
-        over = threading.Event()
+        timed_out = _pump(process, {process.stdout: take}, timeout_s=timeout_s)
+        if rest:
+            on_line(_line(rest))
+        return Completed(status=process.wait(), stdout=b"", stderr=b"", timed_out=timed_out)
 
-        def out_of_time() -> None:
-            over.set()
-            _end(process)
 
-        timer = threading.Timer(timeout_s, out_of_time)
-        timer.daemon = True
-        timer.start()
-        try:
-            for line in process.stdout or ():
-                on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
-            return Completed(status=process.wait(), stdout=b"", stderr=b"", timed_out=over.is_set())
-        finally:
-            timer.cancel()
+def _line(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _collect(argv: tuple[str, ...], *, timeout_s: float, cwd: Path | None, stdin: bytes) -> Completed:
-    with _started(argv, cwd=cwd, stderr=subprocess.PIPE, stdin=subprocess.PIPE) as process:
-        try:
-            stdout, stderr = process.communicate(stdin, timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            stdout, stderr = process.communicate()
-            return Completed(status=process.returncode, stdout=stdout, stderr=stderr, timed_out=True)
-        return Completed(status=process.returncode, stdout=stdout, stderr=stderr)
+    out, err = bytearray(), bytearray()
+    given = subprocess.PIPE if stdin else subprocess.DEVNULL
+    with _started(argv, cwd=cwd, stderr=subprocess.PIPE, stdin=given) as process:
+        if process.stdin is not None:
+            threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
+        timed_out = _pump(process, {process.stdout: out.extend, process.stderr: err.extend}, timeout_s=timeout_s)
+        # What it has not read by now, nobody will: the writer of it ends with the last reader.
+        _end(process)
+        return Completed(status=process.wait(), stdout=bytes(out), stderr=bytes(err), timed_out=timed_out)
+
+
+def _feed(pipe: IO[bytes], data: bytes) -> None:
+    # A program need not read what it is given.
+    with contextlib.suppress(BrokenPipeError), pipe:
+        pipe.write(data)
+
+
+def _pump(
+    process: subprocess.Popen[bytes],
+    sinks: Mapping[IO[bytes] | None, Callable[[bytes], object]],
+    *,
+    timeout_s: float,
+) -> bool:
+    """Hand over what a process prints until it has ended; tell whether its time was up, and we ended it.
+
+    A child that was put into the background keeps our pipe open as long as it lives. So the process decides: what it
+    has printed is in the pipe when it ends, and what comes later is the child's.
+    """
+    until = time.monotonic() + timeout_s
+    ended_at = None
+    with selectors.DefaultSelector() as selector:
+        for stream, sink in sinks.items():
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, sink)
+        while selector.get_map():
+            if ended_at is None and process.poll() is not None:
+                ended_at = time.monotonic()
+            quiet = True
+            for key, _ in selector.select(_QUIET_S):
+                if data := os.read(key.fd, 1 << 16):
+                    key.data(data)
+                    quiet = False
+                else:
+                    selector.unregister(key.fileobj)
+            now = time.monotonic()
+            if ended_at is not None and (quiet or now - ended_at >= _LONGEST_REST_S):
+                return False
+            if ended_at is None and now >= until:
+                break
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return True
+    return False
 
 
 @contextlib.contextmanager

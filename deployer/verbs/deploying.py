@@ -177,7 +177,8 @@ def _candidate(run: Run, artifact: str) -> Candidate:
         artifact=found,
         launch=_launch(run, found),
         who=run.who,
-        revision=_revision(run),
+        # A tarball from elsewhere says nothing of the tree that lies here.
+        revision="" if artifact or run.config.artifact.url else _revision(run),
     )
 
 

@@ -205,6 +205,22 @@ def test_a_build_that_fails_shows_its_end(place: Place) -> None:
     assert "signal 9" in place.refusal(ArtifactSource(path="*.tar.gz", build="kill -9 $$")).message
 
 
+def test_a_child_in_the_background_does_not_hold_up_a_build(place: Place) -> None:
+    place.file("s-1.tar.gz")
+    began = time.monotonic()
+    build = "setsid sleep 20 & (while :; do echo more; done) & echo built; printf end; exit 0"
+    place.obtain(ArtifactSource(path="*.tar.gz", build=build, build_timeout_s=15))
+    assert time.monotonic() - began < 10
+    said = [event.text for event in place.events if isinstance(event, CommandLine)]
+    assert "built" in said
+
+
+def test_the_last_line_of_a_build_needs_no_end(place: Place) -> None:
+    place.file("s-1.tar.gz")
+    place.obtain(ArtifactSource(path="*.tar.gz", build="printf 'a\\r\\nb'"))
+    assert [event.text for event in place.events if isinstance(event, CommandLine)] == ["a", "b"]
+
+
 def test_a_build_without_an_end_is_ended(place: Place) -> None:
     began = time.monotonic()
     error = place.refusal(ArtifactSource(path="*.tar.gz", build="echo begun; sleep 60", build_timeout_s=0.3))
