@@ -85,7 +85,7 @@ class ArtifactSource:
     """
 
     path: str = ""
-    url: str = ""
+    url: str = field(default="", repr=False)  # a password or a token may be in it
     sha256: str = ""
     build: str = ""
     build_timeout_s: float = 1800.0
@@ -114,7 +114,7 @@ class Service:
     start_timeout_s: float = 90.0
     stop_timeout_s: float = 30.0
     template: Path | None = None
-    directives: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    directives: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)  # secrets may be in them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +122,7 @@ class EnvSource:
     """`[env]`: where the service's environment comes from, in the order in which it is merged (later wins)."""
 
     file: Path | None = None
-    command: str = ""
+    command: str = field(default="", repr=False)  # a token may be in it
     set: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # secrets may be among the values
     inherit: tuple[str, ...] = ()
     required: tuple[str, ...] = ()

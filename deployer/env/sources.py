@@ -6,10 +6,12 @@ left to `systemd.py`. Every fault is found before any is raised.
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from deployer import local
@@ -17,6 +19,7 @@ from deployer.env import dotenv
 from deployer.env.systemd import oversize, unfit
 from deployer.errors import EnvError
 from deployer.events import Note
+from deployer.masking import SHORTEST, Masks
 from deployer.model import Config, Host, Secret
 
 COMMAND_TIMEOUT_S: Final = 60.0
@@ -91,7 +94,9 @@ def collect(config: Config, *, environ: Mapping[str, str]) -> Sources:
     if config.env.file is not None:
         parts.append(_of_file(config.env.file))
     if config.env.command:
-        parts.append(_of_command(config.env.command, config.directory))
+        known_here = [Secret(environ[name]) for name in config.env.inherit if name in environ]
+        known_here += [Secret(text) for _, text in config.env.set]
+        parts.append(_of_command(config.env.command, config.directory, known_here))
     parts.append(Sources(variables=tuple(_given(config.env.set, "[env] set"))))
     known = {variable.name for part in parts for variable in part.variables}
     parts.append(_inherited(config.env.inherit, environ, known))
@@ -128,35 +133,50 @@ def _of_file(path: Path) -> Sources:
         content = path.read_bytes()
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
-        hint = f"make it, for yourself alone: install -m 600 /dev/null {label}"
+        hint = f"make it, for yourself alone: install -m 600 /dev/null {quote(label)}"
         return _unread(Fault(text=f"there is no file {label}, which [env] file names", hint=hint))
     except OSError as error:
-        return _unread(Fault(text=f"{label} cannot be read: {error.strerror}", hint=f"try: ls -l {label}"))
+        return _unread(Fault(text=f"{label} cannot be read: {error.strerror}", hint=f"try: ls -l {quote(label)}"))
     notes = []
     if mode & 0o077:
         text = f"{label} can be read by others on this machine (mode {mode:04o})"
-        notes.append(Note(level="warning", text=text, hint=f"chmod 600 {label}"))
+        notes.append(Note(level="warning", text=text, hint=f"chmod 600 {quote(label)}"))
     if _is_tracked(path):
-        hint = f"git rm --cached {label}, and change the values: they stay in the history"
+        hint = f"git rm --cached {quote(label)}, and change the values: they stay in the history"
         notes.append(Note(level="warning", text=f"{label} is tracked by git, with the secrets in it", hint=hint))
     return _of_text(content, f"{label}:", tuple(notes))
 
 
-def _of_command(command: str, directory: Path) -> Sources:
-    hint = f"run the command of [env] command by hand, in {_label(directory)}"
+def _of_command(command: str, directory: Path, known: Iterable[Secret]) -> Sources:
+    hint = f"run the command of [env] command by hand: cd {quote(_label(directory))}, then the command"
     done = local.run_shell(command, timeout_s=COMMAND_TIMEOUT_S, cwd=directory)
-    said = tuple(done.stderr.decode("utf-8", "replace").splitlines()[-_STDERR_LINES:])
+    found = _of_text(done.stdout, "[env] command, line ", ())
+    said = _masked(done.stderr, [*known, *(variable.value for variable in found.variables)])
     if done.timed_out:
         return _unread(Fault(text=f"[env] command did not end within {COMMAND_TIMEOUT_S:g} s", hint=hint, details=said))
     if done.status < 0:
         return _unread(Fault(text=f"[env] command was ended by signal {-done.status}", hint=hint, details=said))
     if done.status:
         return _unread(Fault(text=f"[env] command ended with status {done.status}", hint=hint, details=said))
-    found = _of_text(done.stdout, "[env] command, line ", ())
     if not found.variables and not found.faults:
         # In `vault … | jq …` the status of vault is lost, and an empty answer is all there is to see.
         return _unread(Fault(text="[env] command ended well and printed no variable", hint=hint, details=said))
     return found
+
+
+def _masked(stderr: bytes, known: list[Secret]) -> tuple[str, ...]:
+    """Return the end of what a command said, without the values that are known; short ones go where they are assigned.
+
+    A command under `set -x` repeats on standard error what it prints. A secret that it never prints cannot be known.
+    """
+    masks = Masks()
+    masks.add(known)
+    short = [each.reveal() for each in known if 0 < len(each.reveal()) < SHORTEST]
+    assigned = "|".join(map(re.escape, sorted(short, key=len, reverse=True)))
+    text = masks.mask(stderr.decode("utf-8", "replace"))
+    if short:
+        text = re.sub(rf"""(=["']?)(?:{assigned})(?=["']?(?:\s|$))""", r"\1***", text)
+    return tuple(text.splitlines()[-_STDERR_LINES:])
 
 
 def _of_text(content: bytes, label: str, notes: tuple[Note, ...]) -> Sources:

@@ -515,6 +515,23 @@ def test_a_table_of_variables_or_directives_shows_no_value_wherever_it_stands(
     assert SECRET not in str(spot.faults)
 
 
+def test_no_secret_is_in_the_repr_of_a_config() -> None:
+    text = f"""{APP}
+[artifact]
+url = "https://me:{SECRET}@x/y.tgz?token={SECRET}"
+[service.directives]
+LoadCredential = "{SECRET}"
+[env]
+command = "curl -H {SECRET}"
+set = {{ A = "{SECRET}" }}
+[hosts.a]
+env = {{ A = "{SECRET}" }}
+"""
+    config = loads(text, path=PATH)
+    assert SECRET in config.artifact.url
+    assert SECRET not in repr(config)
+
+
 def test_the_search_for_secrets_can_find_one() -> None:
     assert SECRET in "".join(faults_below_app(f'[hosts.a]\nport = "{SECRET}"\n'))
 

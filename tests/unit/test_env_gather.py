@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 import traceback
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +11,7 @@ import pytest
 from deployer import local
 from deployer.env import collect, for_host, gather
 from deployer.errors import EnvError
-from deployer.model import App, Config, EnvSource, Host
+from deployer.model import App, Config, EnvSource, Host, Secret
 
 MARK = "hunter2"
 
@@ -105,6 +106,12 @@ def test_a_file_that_is_not_there_is_the_only_fault(tmp_path: Path) -> None:
     assert details == [f"there is no file {file}, which [env] file names"]
 
 
+def test_the_hint_can_be_typed_whatever_the_file_is_called(tmp_path: Path) -> None:
+    with pytest.raises(EnvError) as caught:
+        gather(config(tmp_path, EnvSource(file=tmp_path / "my prod.env")), host(), environ={})
+    assert caught.value.hint.endswith(f"install -m 600 /dev/null '{tmp_path}/my prod.env'")
+
+
 def test_a_directory_in_place_of_the_file_is_a_fault(tmp_path: Path) -> None:
     assert faults_of(EnvSource(file=tmp_path), tmp_path) == [f"{tmp_path} cannot be read: Is a directory"]
 
@@ -118,6 +125,30 @@ def test_a_failing_command_shows_its_stderr_and_never_its_stdout(tmp_path: Path)
     written(tmp_path / "vault", f"A={MARK}\n")
     env = EnvSource(command="cat vault; echo no key >&2; exit 3", required=("A",))
     assert faults_of(env, tmp_path) == ["[env] command ended with status 3", "  no key"]
+
+
+@pytest.mark.parametrize("secret", ["x", "hunter22", "hunter22 and more", "'"])
+def test_what_a_failing_command_has_printed_is_masked_in_what_it_said(
+    tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vault").write_text(f'A="{secret}"\n')
+    (tmp_path / "said").write_text(f"+ TOKEN={secret}\n+ echo A={secret}\nno more hunter33\n")
+    env = EnvSource(command="cat vault; cat said >&2; exit 1", inherit=("CI_TOKEN",))
+    with pytest.raises(EnvError) as caught:
+        gather(config(tmp_path, env), host(), environ={"CI_TOKEN": "hunter33"})
+    assert caught.value.details == (
+        "[env] command ended with status 1",
+        "  + TOKEN=***",
+        "  + echo A=***",
+        "  no more ***",
+    )
+
+
+def test_a_child_in_the_background_does_not_hold_up_a_command(tmp_path: Path) -> None:
+    began = time.monotonic()
+    env = EnvSource(command="sleep 50 & setsid sleep 50 & echo A=b")
+    assert gather(config(tmp_path, env), host(), environ={}).values == {"A": Secret("b")}
+    assert time.monotonic() - began < 10
 
 
 def test_a_command_that_is_killed_is_a_fault(tmp_path: Path) -> None:
