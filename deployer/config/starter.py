@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from deployer.config import patterns
@@ -17,8 +18,11 @@ _IGNORE: Final = ".gitignore"
 _IGNORED: Final = "/config/env/*.env"
 
 
-def init(directory: Path, *, name: str) -> tuple[str, ...]:
+def init(directory: Path, *, name: str = "") -> tuple[str, ...]:
     """Write a starter config, an example of its env file, and a `.gitignore` line for the real one.
+
+    Args:
+        name: The app's; without one it is the directory's.
 
     Returns:
         What was done, a sentence for each file.
@@ -26,9 +30,17 @@ def init(directory: Path, *, name: str) -> tuple[str, ...]:
     Raises:
         UsageError: The name cannot be a service's, or a file cannot be written.
     """
+    given, name = bool(name), name or directory.name
     spot = Spot()
     if APP_NAME.read(name, spot) is BAD:
-        raise UsageError(f"--name: {spot.faults[0].message}", hint="try: deployer init --name my_app")
+        said = spot.faults[0].message
+        likely = re.sub(r"[^a-z0-9]+", "_", name.lower().removesuffix(".service")).strip("_")[:30] or "my_app"
+        if likely == name or APP_NAME.read(likely, Spot()) is BAD:
+            likely = "my_app"
+        raise UsageError(
+            f"--name: {said}" if given else f"this directory's name cannot be the app's: {said}",
+            hint=f"try: deployer init --name {likely}",
+        )
     try:
         return (
             _new(directory, _CONFIG, _template("starter.toml", name)),
@@ -37,7 +49,7 @@ def init(directory: Path, *, name: str) -> tuple[str, ...]:
         )
     except OSError as error:
         raise UsageError(
-            f"cannot write {error.filename or directory}: {error.strerror}", hint=f"try: ls -ld {directory}"
+            f"cannot write {error.filename or directory}: {error.strerror}", hint=f"try: ls -ld {quote(str(directory))}"
         ) from error
 
 

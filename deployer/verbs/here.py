@@ -16,7 +16,7 @@ DEFAULT_NAME = "sandbox1"
 def init(run: Run, *, name: str) -> int:
     """Write a starter config; what is there already stays."""
     here = Path.cwd()
-    for text in configs.init(here, name=name or here.name):
+    for text in configs.init(here, name=name):
         run.emit(Note(level="info", text=text))
     run.emit(Note(level="info", text="edit config/deploy.toml", hint="deployer check"))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import tomli
 from deployer.config import load, schema
 from deployer.config.definition import Key
 from deployer.config.faults import Spot
+from deployer.env import gather
+from deployer.errors import EnvError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config/deploy.toml"
@@ -74,3 +77,12 @@ def test_the_env_example_has_what_the_example_requires() -> None:
     names = re.findall(r"^([A-Z_]+)=", text, re.MULTILINE)
     assert len(names) == len(set(names))
     assert set(load(EXAMPLE).env.required) <= set(names)
+
+
+def test_an_env_example_that_nobody_filled_in_does_not_pass() -> None:
+    config = load(EXAMPLE)
+    given = replace(config, env=replace(config.env, file=ROOT / "config/example.env"))
+    with pytest.raises(EnvError) as caught:
+        gather(given, config.hosts[0], environ={})
+    empty = [line.partition(" (")[0] for line in caught.value.details]
+    assert empty == ["SECRET_KEY_BASE is required and empty", "DB_PASSWORD is required and empty"]

@@ -73,7 +73,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a.service", "../a"])
+@pytest.mark.parametrize("name", ["a b", "a.service", "../a"])
 def test_a_name_that_no_unit_can_have_writes_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="--name: "):
         init(tmp_path, name=name)
@@ -94,3 +94,22 @@ def test_git_ignores_the_env_file_and_keeps_its_example(tmp_path: Path) -> None:
         ["git", "-C", str(tmp_path), "check-ignore", *names], check=True, capture_output=True, text=True
     )
     assert ignored.stdout.splitlines() == ["config/env/prod.env"]
+
+
+@pytest.mark.parametrize(
+    ("called", "name"), [("My App", "my_app"), ("shop.service", "shop"), ("…", "my_app"), ("-x", "x")]
+)
+def test_a_directory_whose_name_no_service_can_have_is_blamed_itself(tmp_path: Path, called: str, name: str) -> None:
+    directory = tmp_path / called
+    directory.mkdir()
+    with pytest.raises(UsageError, match="this directory's name cannot be the app's: ") as caught:
+        init(directory)
+    assert caught.value.hint == f"try: deployer init --name {name}"
+    init(directory, name=name)
+
+
+def test_a_directory_with_a_good_name_gives_it(tmp_path: Path) -> None:
+    directory = tmp_path / "shop"
+    directory.mkdir()
+    init(directory)
+    assert load(directory / "config/deploy.toml").app.name == "shop"
