@@ -68,6 +68,11 @@ class App:
         return PurePosixPath("/etc/systemd/system") / self.unit
 
     @property
+    def trial_path(self) -> PurePosixPath:
+        """Where the unit of a release on trial lies: before `/etc`, and gone after a reboot."""
+        return PurePosixPath("/run/systemd/system.control") / self.unit
+
+    @property
     def env_path(self) -> PurePosixPath:
         return PurePosixPath("/etc/default") / f"{self.name}.env"
 

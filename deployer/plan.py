@@ -249,6 +249,13 @@ def problems(config: Config, host: Host, facts: Facts) -> tuple[DeployerError, .
             f"{config.app.unit} is masked on {host.name}",
             f"systemctl unmask {config.app.unit}, if that is meant to end",
         )
+    where = facts.unit.get("FragmentPath", "")
+    ours = (str(config.app.unit_path), str(config.app.trial_path))
+    if facts.unit.get("LoadState") == "loaded" and where and where not in ours and not facts.committed:
+        add(
+            f"{config.app.unit} is a unit of {host.name}'s own already: {where}",
+            "give the app a name of its own in [app] name; if the two are the same service, take that unit away first",
+        )
     return tuple(found)
 
 

@@ -40,7 +40,7 @@ def check(run: Run) -> int:
         config, launch=launch, release_path=config.app.release_path("0"), env_file=config.app.env_path
     )
     for remark in unit.remarks(rendered):
-        add("here", "unit", remark, ok=False, hint=f"edit {config.service.template or '[service] in the config'}")
+        add("here", "unit text", remark, ok=False, hint=f"edit {config.service.template or '[service] in the config'}")
     hosts = _hosts(run, add)
     # Without a host, what is the same for all of them.
     for host in hosts or (Host(name="here", address=""),):

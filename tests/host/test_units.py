@@ -163,10 +163,22 @@ class TestTemplate:
     @pytest.mark.usefixtures("bare")
     def test_is_told_what_its_remain_after_exit_hides(self, phoenix: Project) -> None:
         done = phoenix.run("check")
-        told = [row["text"] for row in done.of("check") if row["check"] == "unit template"]
+        told = [row["text"] for row in done.of("check") if row["check"] == "unit text"]
         assert any("RemainAfterExit=yes hides crashes" in text for text in told), done.text
         assert any("After=network.target does not promise" in text for text in told), done.text
         assert not [row for row in done.of("check") if row["check"] == "unit" and not row["ok"]], done.text
+
+
+def test_a_unit_of_the_hosts_own_is_never_hidden_by_ours(project: Project, bare: OnHost) -> None:
+    project.name = "ssh"
+    before = bare.unit("FragmentPath")
+    done = project.write().deploy("1.0.0")
+    assert done.status == 1
+    assert f"ssh.service is a unit of {bare.host.name}'s own already: {before}" in done.of("failure")[0]["message"]
+    assert before.endswith("/systemd/system/ssh.service")
+    assert bare.sh("ls -d /opt/ssh /etc/systemd/system/ssh.service /etc/default/ssh.env 2>/dev/null || true") == ""
+    (row,) = [row for row in project.run("check").of("check") if row["check"] == "host"]
+    assert (row["ok"], before in row["text"]) == (False, True)
 
 
 class TestForeign:

@@ -72,5 +72,5 @@ def test_a_template_that_cannot_be_read_is_a_fault_of_the_config(tmp_path: Path,
 def test_rendered_units_and_templates_are_remarked_alike(tmp_path: Path, text: str) -> None:
     (tmp_path / "my.service").write_text(TEMPLATE.replace("[Install]", "RemainAfterExit=yes\n[Install]"))
     _, events = check(tmp_path, text)
-    assert rows(events).count(("here", "unit", False)) >= 3
+    assert rows(events).count(("here", "unit text", False)) >= 3
     assert "RemainAfterExit=yes hides crashes" in json.dumps(events)

@@ -658,3 +658,14 @@ def test_a_named_config_that_is_missing_says_who_named_it(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         find(explicit, environ, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["deployer-shop", "deployer-recover@shop", "deployer-"])
+def test_a_name_of_our_own_units_is_refused(name: str) -> None:
+    (told,) = faults(f'[app]\nname = "{name}"\nuser = "u"\n')
+    assert told.startswith("2: app.name: units whose name begins with deployer- are deployer's own")
+
+
+@pytest.mark.parametrize("name", ["deployer", "deployershop", "my-deployer-shop"])
+def test_a_name_that_is_only_like_ours_is_good(name: str) -> None:
+    assert loads(f'[app]\nname = "{name}"\nuser = "u"\n', path=PATH).app.name == name

@@ -150,7 +150,7 @@ def test_every_field_of_the_model_has_its_key() -> None:
 # --- loader and schema ----------------------------------------------------------------------------------------------
 
 STRINGS = (
-    "", " ", "a", "A", "_", "-", ".", "a.service", "a.service.x", "a@", "a@b", "a b", "a/b", "../a", "/", "/opt", "/opt/a",
+    "", " ", "a", "A", "_", "-", ".", "a.service", "a.service.x", "deployer", "deployer-a", "a@", "a@b", "a b", "a/b", "../a", "/", "/opt", "/opt/a",
     "/opt/a/", "/opt//a", "/opt/./a", "/opt/../a", "/opt/.a", "/tmp/a", "/tmpx/a", "/run", "/opt/a b", "//a", "a\n", "\na",
     "a\nb", "a\0", "\0", "a\\", "a\\ ", "a\\\\", "\\", "a\t", "\t", "\u00e4", "\u2028", "x" * 180, "x" * 181, "x" * 33,
     "/" + "x" * 106, "/" + "x" * 107, "0" * 64, "F" * 64, "g" * 64, "0" * 63, "5s", "1.5s", "2m", "1h30m", "300ms", "1ms", "5",

@@ -158,6 +158,11 @@ def test_the_explanation_of_a_first_deploy_calls_the_unit_new() -> None:
         ({"read_only": True}, HostError, "read-only"),
         ({"free_bytes": 1000}, HostError, "1.0 kB free"),
         ({"unit": {"LoadState": "masked"}}, HostError, "masked"),
+        (
+            {"unit": {"LoadState": "loaded", "FragmentPath": "/usr/lib/systemd/system/shop.service"}},
+            HostError,
+            "shop.service is a unit of prod1's own already: /usr/lib/systemd/system/shop.service",
+        ),
         ({"under_way": True, "trial": {"who": "bob"}}, LockedError, "started by bob"),
         ({"frozen": Freeze(who="bob", at="t", reason="the fair")}, LockedError, "the fair"),
     ],
@@ -169,6 +174,19 @@ def test_a_host_that_cannot_take_it_says_why(
         planned(replace(READY, **changes))  # type: ignore[arg-type] # names of fields
     assert caught.value.hint
     assert caught.value.host == "prod1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unit": {"LoadState": "loaded", "FragmentPath": "/etc/systemd/system/shop.service"}},
+        {"unit": {"LoadState": "loaded", "FragmentPath": "/run/systemd/system.control/shop.service"}},
+        {"unit": {"LoadState": "not-found", "FragmentPath": ""}},
+        {"unit": {"LoadState": "loaded", "FragmentPath": "/usr/lib/systemd/system/shop.service"}, "committed": "0.9-x"},
+    ],
+)
+def test_a_unit_in_our_own_place_is_no_obstacle(changes: dict[str, object]) -> None:
+    assert planned(replace(READY, **changes)).stage  # type: ignore[arg-type] # names of fields
 
 
 def test_a_lock_does_not_stop_a_rollback() -> None:

@@ -18,11 +18,14 @@ _PASSING: Final = "dev proc run sys tmp"
 
 APP_NAME: Final = Text(
     accepts='a unit\'s name: letters, digits and "_.@-", beginning with a letter, a digit or "_", up to 180 characters, '
-    'without ".service" or "@" at its end',
+    'without ".service" or "@" at its end, and without "deployer-" at its beginning',
     pattern=patterns.APP,
     longest=180,
-    refused=(r".*\.service",),
-    hints=((r".+\.service$", 'leave ".service" out: the name is the unit\'s without it'),),
+    refused=(r".*\.service", r"deployer-.*"),
+    hints=(
+        (r".+\.service$", 'leave ".service" out: the name is the unit\'s without it'),
+        (r"deployer-", "units whose name begins with deployer- are deployer's own on a host; call it something else"),
+    ),
 )
 UNIX_USER: Final = Text(
     accepts='a user\'s name: letters, digits and "_-", beginning with a letter or "_", up to 32 characters',
