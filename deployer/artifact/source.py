@@ -148,7 +148,8 @@ def _newest(pattern: str, directory: Path, emit: Emit) -> Path:
         return found[0]
     ordered = all(is_ordered(of_file_name(path.name)) for path in found)
     ranked = sorted(
-        found, key=lambda path: (sort_key(of_file_name(path.name)) if ordered else ((), (), ()), path.stat().st_mtime)
+        found,
+        key=lambda path: (sort_key(of_file_name(path.name)) if ordered else ((), (), 0, ()), path.stat().st_mtime),
     )
     chosen, youngest = ranked[-1], max(found, key=lambda path: path.stat().st_mtime)
     by = "the newest by version" if ordered else "the youngest file, as not all names tell a version"

@@ -7,15 +7,18 @@ from pathlib import PurePath
 from typing import Final, TypeAlias
 
 Token: TypeAlias = tuple[int, int, str]
-Key: TypeAlias = tuple[tuple[Token, ...], tuple[Token, ...], tuple[Token, ...]]
+Key: TypeAlias = tuple[tuple[Token, ...], tuple[Token, ...], int, tuple[Token, ...]]
 
 _TOKEN: Final = re.compile(r"[0-9]+|[A-Za-z]+")
 _EARLY: Final = frozenset(
     {"a", "alpha", "b", "beta", "c", "rc", "pre", "preview", "dev", "snapshot", "canary", "nightly"}
 )
+_DESCRIBED: Final = re.compile(r"-([0-9]{1,9})-g[0-9a-f]{4,40}(?:-dirty)?$", re.ASCII)
 _SUFFIX: Final = re.compile(r"\.(?:tar\.gz|tgz|tar)$", re.IGNORECASE)
 _PLATFORM: Final = re.compile(
-    r"(?:[-_.](?:linux|unknown|amd64|x86_64|x86-64|x64|i[3-6]86|arm64|aarch64|armv[67][a-z]*|riscv64|gnu|musl|static))+$",
+    r"(?:[-_.](?:linux|darwin|macos|osx|apple|windows|win32|win64|(?:free|net|open)bsd|pc|unknown"
+    r"|amd64|x86_64|x86-64|x64|i[3-6]86|arm64|aarch64|armhf|armv[5-8][a-z]*|riscv64|ppc64(?:le|el)?|s390x|universal|noarch"
+    r"|gnu|gnueabi(?:hf)?|musl|musleabi(?:hf)?|msvc|static))+$",
     re.IGNORECASE,
 )
 _DOTTED: Final = re.compile(r"(?:^|[-_])v?([0-9]+(?:\.[0-9]+)+[0-9A-Za-z.+~_-]*)$")
@@ -28,11 +31,16 @@ def sort_key(version: str) -> Key:
 
     Numbers count as numbers. A part behind "-" or "~", or a word such as "rc1" at the end, makes a version older than
     the plain one; what follows "+" decides only where all else is alike. Source: semver.org, item 11.
+
+    What git describe makes of five commits after a tag, 1.4.2-5-g3f2a9c1, is newer than the tag and older than the next.
     """
     text, _, build = version.removeprefix("v").partition("+")
+    since = _DESCRIBED.search(text)
+    if since:
+        text = text[: since.start()]
     core, dash, early = text.replace("~", "-", 1).partition("-")
     nothing_early = ((9, 0, ""),)
-    return _core(core), _tokens(early) if dash else nothing_early, _tokens(build)
+    return _core(core), _tokens(early) if dash else nothing_early, int(since[1]) if since else 0, _tokens(build)
 
 
 def is_ordered(version: str) -> bool:

@@ -69,6 +69,12 @@ def test_of_several_files_the_newest_version_is_taken_and_told(place: Place) -> 
     assert place.events == [Note(level="info", text="took shop-1.10.0.tar.gz, the newest by version of 3 that match")]
 
 
+def test_what_git_describes_is_newer_than_the_tag_before_it(place: Place) -> None:
+    for name in ("shop-1.4.2.tar.gz", "shop-1.4.2-5-g3f2a9c1.tar.gz", "shop-1.4.2-14-g0badcafe.tar.gz"):
+        place.file(name)
+    assert place.obtain(ArtifactSource(path="shop-*.tar.gz")).name == "shop-1.4.2-14-g0badcafe.tar.gz"
+
+
 def test_a_younger_file_of_an_older_version_is_told(place: Place) -> None:
     place.file("shop-2.0.0.tar.gz", age_s=5000)
     younger = place.file("shop-1.0.0.tar.gz", age_s=10)

@@ -99,7 +99,10 @@ ARTIFACT: Final = Table(
         Key(
             name="path",
             value=LocalPath(glob=True),
-            doc="The tarball on this machine. Of several that a glob finds, the one with the newest version is taken.",
+            doc="The tarball on this machine. Of several that a glob finds, the one whose name tells the newest version is taken: "
+            "1.9 comes before 1.10, `1.4.2-rc.1` before `1.4.2`, and after it what git describe makes of later commits, "
+            "`1.4.2-5-g3f2a9c1`. Platforms at the end (`-linux-amd64`) do not count; where not all names tell a version, it "
+            "is the youngest file. You are told which was taken.",
             example='path = "../_build/prod/my_phoenix_app-*.tar.gz"',
         ),
         Key(
