@@ -27,12 +27,21 @@ TALKATIVE = SERVER.replace("die ", 'print "$_=$ENV{$_}\\n" for sort keys %ENV; d
     'print "bye', 'print "bye, FROM_FILE=$ENV{FROM_FILE}'
 )
 # Every process of the host, again and again: which of them has a secret in its arguments or its environment?
-SAMPLER = """
-while [[ ! -e /root/stop ]]; do
-    grep -lsF -f /root/marks /proc/[0-9]*/cmdline /proc/[0-9]*/environ | while read -r file; do
-        printf '%s %s %s\\n' "$file" "$(tr '\\n' ' ' <"${file%/*}/cgroup" 2>/dev/null)" "$(tr '\\0' ' ' <"${file%/*}/cmdline" 2>/dev/null)"
-    done
-done >/root/samples
+# Its group is read first: of a process that ends meanwhile it is known whose it was, or nothing is read of it at all.
+SAMPLER = r"""
+perl -e '
+    open my $marks, "<", "/root/marks"; chomp(my @marks = <$marks>); my $any = join "|", map quotemeta, @marks;
+    until (-e "/root/stop") {
+        for my $process (glob "/proc/[0-9]*") {
+            my %text;
+            for my $name (qw(cgroup environ cmdline)) {
+                local $/; open my $file, "<", "$process/$name" or next; $text{$name} = <$file> // "";
+            }
+            for my $name (grep { ($text{$_} // "") =~ /$any/ } qw(environ cmdline)) {
+                print join(" ", "$process/$name", $text{cgroup} =~ tr/\n/ /r, ($text{cmdline} // "") =~ tr/\0/ /r), "\n";
+            }
+        }
+    }' >/root/samples
 """
 
 
