@@ -137,7 +137,7 @@ class Watcher:
             "none": "interrupted" if self._seen else "not-started",
         }
         verdict = str(self._end.get("verdict") or known.get(over.verdict, "interrupted"))
-        if over.verdict == "stuck":
+        if over.verdict == "stuck" and verdict != "unfinished":
             verdict = "needs-person" if self._end else "stuck"
         cause = self._mask(str(self._end.get("text", "")))
         evidence = tuple(self._mask(told_here(line)) for line in over.evidence) or tuple(self._lines)
@@ -179,6 +179,12 @@ class Watcher:
             text = f"the activation of {release} was cut off, and could be neither finished nor undone; {host} needs a person"
             hint = f"on the host: df -h; journalctl -n 50 -u {self._unit}; the next deploy or rollback tries once more"
             return NeedsPersonError(text, host=host, hint=hint)
+        if verdict == "unfinished":
+            text = f"{release} proved itself and serves on {host}, but {cause}"
+            hint = (
+                f"on the host: df -h; journalctl -n 50 -u deployer-recover@{self._unit}; deployer status --host {host}"
+            )
+            return NeedsPersonError(text, host=host, hint=hint)
         if verdict == "not-started":
             text = f"the activation of {release} did not begin: the link broke before {host} was asked. {host} serves {back}, as before"
             return HostError(text, host=host, hint="run the same command again")
@@ -209,6 +215,7 @@ _VERDICTS: dict[str, Verdict] = {
     "stale": "failed",
     "frozen": "failed",
     "interrupted": "rolled-back",
+    "unfinished": "needs-person",
     "needs-person": "needs-person",
 }
 

@@ -54,6 +54,18 @@ class Remote:
         lines = self._run("probe", self.app.user, digest, _yes(env), _yes(health))
         return parse(lines, host=self.host.name, now_s=time.time())
 
+    def settled(self, *, digest: str = "", env: bool = False) -> Facts:
+        """Return what the host is like, once an activation that was cut off there has been finished or undone.
+
+        Raises:
+            HostError: It can be neither.
+        """
+        facts = self.probe(digest=digest, env=env)
+        if not facts.cut_off:
+            return facts
+        self._run("settle")
+        return self.probe(digest=digest, env=env)
+
     def files(self, release_id: str) -> dict[str, str]:
         """Return the files of a release: path to "sha256 size"."""
         raw = decoded_bytes("".join(self._run("files", release_id)))

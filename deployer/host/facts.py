@@ -99,6 +99,11 @@ class Facts:
         return self.unit.get("ActiveState") == "active"
 
     @property
+    def cut_off(self) -> bool:
+        """Was an activation cut off, so that something of it is left to be finished or undone?"""
+        return not self.under_way and (self.committing or bool(self.trial))
+
+    @property
     def drift(self) -> tuple[str, ...]:
         """Sentences on what is not as the committed release left it."""
         if not self.committed:
@@ -204,13 +209,14 @@ def parse(lines: Iterable[str], *, host: str, now_s: float) -> Facts:
 
 def record(text: str) -> dict[str, str]:
     """Return the "key value" lines of a write-ahead record or trial marker."""
-    pairs = (line.partition(" ") for line in text.splitlines() if line)
+    pairs = (line.partition(" ") for line in text.split("\n") if line)
     return {key: value for key, _, value in pairs}
 
 
 def _ledger(text: str) -> tuple[tuple[LedgerEntry, ...], int]:
     entries, torn = [], 0
-    for line in text.splitlines():
+    # Not splitlines(): a name in it may hold a line separator of Unicode's.
+    for line in filter(None, text.split("\n")):
         fields = json_object(line)
         if "event" not in fields:
             torn += 1

@@ -16,6 +16,7 @@ PARTS = {
     "probe": ("lib", "prune", "probe"),
     "stage": ("lib", "stage"),
     "verify": ("lib", "verify"),
+    "settle": ("lib", "settle"),
     "launch": ("lib", "launch"),
     "follow": ("lib", "follow"),
     "control": ("lib", "control"),

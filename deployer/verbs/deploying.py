@@ -58,7 +58,7 @@ def show_plan(run: Run, *, artifact: str) -> int:
     candidate = _candidate(run, artifact)
 
     def work(remote: Remote) -> str:
-        found = _plan_for(run, candidate, remote)
+        found = _plan_for(run, candidate, remote, look_only=True)
         before = remote.files(found.expect) if found.expect else None
         return plan.explain(found, config=run.config, artifact=candidate.artifact, before=before)
 
@@ -68,7 +68,8 @@ def show_plan(run: Run, *, artifact: str) -> int:
 def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int) -> int:
     def plan_for(remote: Remote) -> Rollback:
         run.learn(remote)
-        return plan.rollback(run.config, host=remote.host, facts=remote.probe(), to=to)
+        facts = remote.probe() if plan_only else remote.settled()
+        return plan.rollback(run.config, host=remote.host, facts=facts, to=to)
 
     if plan_only:
         return run.engine.each(
@@ -202,9 +203,10 @@ def _launch(run: Run, artifact: Artifact) -> Launch:
     return kinds.launch_of(artifact.release, run.config)
 
 
-def _plan_for(run: Run, candidate: Candidate, remote: Remote) -> Deploy:
+def _plan_for(run: Run, candidate: Candidate, remote: Remote, *, look_only: bool = False) -> Deploy:
     environment = run.environment(remote.host)
-    facts = remote.probe(digest=candidate.artifact.sha256, env=True)
+    digest = candidate.artifact.sha256
+    facts = remote.probe(digest=digest, env=True) if look_only else remote.settled(digest=digest, env=True)
     return plan.deploy(candidate, host=remote.host, facts=facts, environment=environment)
 
 

@@ -198,17 +198,22 @@ class OnHost:
     def unit(self, key: str) -> str:
         return self.sh(f"systemctl show -P {key} {self.project.name}.service")
 
-    def is_settled(self) -> bool:
-        """Is nothing of an activation left: no unit of ours, no trial, no write-ahead record, no temporary file?"""
+    def is_over(self) -> bool:
+        """Is nothing under way any more: no unit of ours, no trial, no write-ahead record?"""
         name, root = self.project.name, self.project.root
         ours = f"deployer-{name.replace('@', '::')}"
-        left = self.sh(
-            f"ls -d /run/systemd/system.control/{name}.service /run/deployer/{name}/trial {root}/committing "
-            f"{root}/releases/.staging-* {root}/*.deployer-new /etc/systemd/system/*.deployer-new "
-            f"/etc/default/*.deployer-new 2>/dev/null; "
+        return not self.sh(
+            f"ls -d /run/systemd/system.control/{name}.service /run/deployer/{name}/trial {root}/committing 2>/dev/null; "
             f"systemctl list-units --all --plain --no-legend '{ours}.service' '{ours}:*'; true"
         )
-        return left == ""
+
+    def is_settled(self) -> bool:
+        """Is nothing of an activation left: nothing under way, and no temporary file?"""
+        root = self.project.root
+        return self.is_over() and not self.sh(
+            f"ls -d {root}/releases/.staging-* {root}/releases/.pruned-* {root}/*.deployer-new "
+            "/etc/systemd/system/*.deployer-new /etc/default/*.deployer-new 2>/dev/null || true"
+        )
 
     def is_consistent(self) -> bool:
         """Do unit, environment, `current` and the running process all belong to the same release?"""

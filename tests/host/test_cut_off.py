@@ -103,8 +103,8 @@ def test_a_power_cut_in_the_trial_boots_the_release_of_before(lab: Lab, project:
 BOUNDARIES = {
     "before the record": "begin_commit() { sleep 1000; }",
     "after the record": "finish_commit() { sleep 1000; }",
-    "after the environment": 'put() { [[ $3 != /etc/systemd/system/shop.service ]] || sleep 1000; command_put "$@"; }',
-    "after the unit": "point_current() { sleep 1000; }",
+    "after the environment": 'rename() { [[ $1 != /etc/systemd/system/shop.service ]] || sleep 1000; command_rename "$@"; }',
+    "after the unit": 'rename() { [[ $1 != */current ]] || sleep 1000; command_rename "$@"; }',
     "after the link": 'systemctl() { [[ $1 != enable ]] || sleep 1000; command systemctl "$@"; }',
     "after enabling": "ledger() { [[ $* != *good* ]] || sleep 1000; }",
     "after the ledger": "remove() { sleep 1000; }",
@@ -123,7 +123,7 @@ def test_a_power_cut_in_the_commit_is_finished_at_boot(
     # The program gets a stop; what runs at boot is the program as it was.
     running.sh(
         f"cp {program} {program}.whole && cat > /root/stop <<'X'\n"
-        f'eval "command_$(declare -f put)"\n{BOUNDARIES[boundary]}\nX\n'
+        f'eval "command_$(declare -f rename)"\n{BOUNDARIES[boundary]}\nX\n'
         f"sed -i '/^load_release \"\\$ID\"$/r /root/stop' {program}"
     )
     with client_of(project, "deploy", "--artifact", str(project.tarball("2.0.0")), "--host", running.host.name):

@@ -12,9 +12,8 @@ tell() {
     local event=$1
     shift
     json_object event "$event" at "$(utc)" "$@"
-    if [[ -n ${EVENTS:-} ]]; then
-        printf '%s\n' "$JSON" >>"$EVENTS"
-    fi
+    # Where /run is full, nobody hears of it; the work goes on.
+    [[ -z ${EVENTS:-} ]] || { printf '%s\n' "$JSON" >>"$EVENTS"; } 2>/dev/null || true
     local line=$event:
     while (($#)); do
         line+=" $2"
@@ -34,10 +33,10 @@ ended() { tell end token "$TOKEN" verdict "$1" release "$2" before "$FROM" text 
 settle_unfinished() {
     local token id
     [[ -e $LEDGER ]] || return 0
-    token=$(grep -F '"event":"activating"' "$LEDGER" | tail -n 1 | sed -n 's/.*"token":"\([^"]*\)".*/\1/p') || true
+    token=$(ledger_lines '"event":"activating"' | tail -n 1 | sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
     [[ -n $token ]] || return 0
     ledger_has "$token" && return 0
-    id=$(grep -F "\"token\":\"$token\"" "$LEDGER" | tail -n 1 | sed -n 's/.*"id":"\([^"]*\)".*/\1/p')
+    id=$(ledger_lines "\"token\":\"$token\"" | tail -n 1 | sed -n 's/.*"id":"\([^"]*\)".*/\1/p')
     ledger event interrupted token "$token" id "$id"
 }
 
@@ -46,13 +45,35 @@ settle_unfinished() {
 # committed release, and finishes a commit.
 recover() {
     local verdict text
-    is_going_down && return 0
+    mkdir -p -- "$RUN_DIR" || true
+    if is_going_down; then
+        # Not every way down empties /run (systemctl soft-reboot).
+        [[ -e $WRITE_AHEAD ]] || rm -f -- "$TRIAL_PATH" "$MARKER"
+        return 0
+    fi
+    if [[ ${1:-} == boot ]]; then
+        # It is tried again and again where it fails: never beside an activation, which looks after its own.
+        exec 7>"$RUN_DIR/lock"
+        flock -w 60 7 || return 1
+        ! is_under_way || return 0
+    fi
     if [[ -e $WRITE_AHEAD ]]; then
         read_record "$WRITE_AHEAD"
-        TOKEN=${RECORD[token]} FROM=${RECORD[from]:-} EVENTS=$RUN_DIR/${RECORD[token]}.events
-        mkdir -p -- "$RUN_DIR"
+        ID=${RECORD[to]} TOKEN=${RECORD[token]} FROM=${RECORD[from]:-} EVENTS=$RUN_DIR/${RECORD[token]}.events
+        WHYFOR=${RECORD[why]} WHO=${RECORD[who]:-} KEEP=${RECORD[keep]}
+        if ! is_whole "$ID"; then
+            undo_commit || return 1
+            go_back
+            text="its directory was removed while it was being committed${BACK_WHY:+; $BACK_WHY}"
+            ledger_has "$TOKEN" || ledger_bad "$text" "$BACK"
+            [[ -n $TRIAL_STAYS ]] || rm -f -- "$MARKER"
+            sweep || true
+            ended "$BACK" "$(committed_id)" "$text"
+            return 0
+        fi
         if ! finish_commit; then
-            ended needs-person "$ID" "the release $ID proved itself and serves, but its commit cannot be finished; $WRITE_AHEAD says what was under way"
+            ended unfinished "$ID" "its commit cannot be finished now; that is tried again every 30 s ($WRITE_AHEAD says what is under way)"
+            systemctl --no-block start -- "$GUARD_UNIT" 2>/dev/null || true
             return 1
         fi
         if [[ ${1:-} == boot ]]; then
@@ -70,16 +91,19 @@ recover() {
         [[ $BACK == needs-person ]] && is_going_down && return 0
         verdict=$BACK text="the activation was cut off before it could commit${BACK_WHY:+; $BACK_WHY}"
         ledger_has "$TOKEN" || ledger_bad "$text" "$verdict"
-        rm -f -- "$MARKER"
-        ended "$verdict" "${RECORD[from]:-}" "$text"
+        [[ -n $TRIAL_STAYS ]] || rm -f -- "$MARKER"
+        ended "$verdict" "$(committed_id)" "$text"
     fi
-    rm -rf -- "/run/systemd/system/$OURS:trial-.service.d"
+    # What cannot be cleared away must hold up nothing.
+    sweep || true
 }
 
 # launch TOKEN EXPECT WHYFOR KEEP MIGRATE(yes|no) WHO: starts the activation of this release as its own unit.
 # Prints "cursor C" (where the journal stood before) and "launched TOKEN".
 launch() {
-    local frozen limit error why=$3
+    local frozen limit error why=$3 problem after
+    problem=$(not_ours_alone)
+    [[ -z $problem ]] || fail write "$problem" "on the host: chown root:root and chmod go-w it; or set [app] root to another directory"
     mkdir -p -- "$RUN_DIR"
     # One at a time: what settles the past must not meet the trial of another.
     exec 7>"$RUN_DIR/lock"
@@ -101,17 +125,33 @@ launch() {
         fail stale "the committed release is now '$(committed_id)', not '$2' as it was when this was planned" \
             "look at it with: deployer status; then run the same command again"
     fi
+    # One that was killed right behind its last rename has not come to tell of it.
+    [[ -n $(ledger_lines "\"id\":\"$ID\"") ]] || ledger event staged id "$ID" version "${ID%-*}" who "$6" || true
     printf 'cursor %s\n' "$(journal_cursor)"
-    to_ms "$MIGRATE_TIMEOUT_S"
-    limit=$(((${#MIGRATE[@]} * MS + 2 * TIMEOUT_MS) / 1000 + 900))
+    limit=$(longest_s "$2")
+    # By the release of before as well, should somebody remove this one. A line each: of what quotes and variables hold,
+    # systemd 252 makes something else when it reloads a transient unit.
+    after=(-p "ExecStopPost=-$PROGRAM recover")
+    [[ -z $2 ]] || after+=(-p "ExecStopPost=-$ROOT/releases/$2/.deployer/activate recover")
     if ! error=$(systemd-run --quiet --collect --no-ask-password --unit="$ACTIVATION_UNIT" --service-type=exec \
-        --description="Activation of $APP $ID" -p "ExecStopPost=$PROGRAM recover" -p "RuntimeMaxSec=$limit" \
-        -p TimeoutStopSec=600 -p KillMode=mixed -p OOMScoreAdjust=-500 -p SyslogIdentifier=deployer \
-        -- "$PROGRAM" run "$@" 2>&1 </dev/null 7>&-); then
+        --description="Activation of $APP $ID" "${after[@]}" -p "RuntimeMaxSec=$limit" \
+        -p "TimeoutStopSec=$limit" -p KillMode=mixed -p OOMScoreAdjust=-500 -p SyslogIdentifier=deployer \
+        -- "$PROGRAM" run "${@//\$/\$\$}" 2>&1 </dev/null 7>&-); then # systemd expands variables
         is_under_way && refuse_busy
         fail host "systemd would not start the activation: $error"
     fi
     printf 'launched %s\n' "$1"
+}
+
+# longest_s FROM: prints how long an activation may take at the most: its migrations, two starts and two stops.
+longest_s() {
+    local migrate_ms timeout_ms=$TIMEOUT_MS before_ms
+    to_ms "$MIGRATE_TIMEOUT_S"
+    migrate_ms=$((${#MIGRATE[@]} * MS))
+    before_ms=$( (load_release "$1" 2>/dev/null && printf '%s' "$TIMEOUT_MS") || true)
+    ((${before_ms:-0} < timeout_ms)) || timeout_ms=$before_ms
+    state "$UNIT"
+    printf '%s' "$(((migrate_ms + 2 * timeout_ms + 2 * $(stop_limit_ms)) / 1000 + 600))"
 }
 
 refuse_busy() {
@@ -149,7 +189,7 @@ run() {
     fi
     if try_out; then
         phase commit
-        if begin_commit || [[ -e $WRITE_AHEAD ]]; then
+        if begin_commit 2>"$RUN_DIR/error" || [[ -e $WRITE_AHEAD ]]; then
             # A failure in here ends the program; recover then goes on.
             finish_commit
             phase_ended commit true "$ID"
@@ -157,7 +197,7 @@ run() {
             ended changed "$ID" ""
             return 0
         fi
-        CAUSE="it is healthy, but its commit could not begin: $(room) free on $ROOT"
+        CAUSE="it is healthy, but its commit could not begin: $(tail -n 1 -- "$RUN_DIR/error" 2>/dev/null | grep . || echo "$(room) free on $ROOT")"
         phase_ended commit false "$CAUSE"
     fi
     is_going_down && return 0
@@ -173,10 +213,10 @@ run() {
     go_back
     [[ $BACK == needs-person ]] && is_going_down && return 0
     ledger_bad "$cause" "$BACK"
-    rm -f -- "$MARKER"
+    [[ -n $TRIAL_STAYS ]] || rm -f -- "$MARKER"
     make_room
     phase_ended "go back" "$([[ $BACK == needs-person ]] && echo false || echo true)" "${BACK_WHY:-$FROM}"
-    ended "$BACK" "$FROM" "$cause${BACK_WHY:+; going back: $BACK_WHY}"
+    ended "$BACK" "$(committed_id)" "$cause${BACK_WHY:+; going back: $BACK_WHY}"
 }
 
 # room: prints how much is free where releases are.
@@ -216,7 +256,7 @@ try_out() {
         return 1
     fi
     systemctl reset-failed -- "$UNIT" 2>/dev/null || true
-    if ! error=$(systemctl --no-block restart -- "$UNIT" 2>&1); then
+    if ! error=$(manager --no-block restart -- "$UNIT" 2>&1); then
         CAUSE="systemd refused the unit: $error"
         phase_ended start false "$CAUSE"
         return 1
@@ -243,7 +283,7 @@ cursor $CURSOR
         keep_replaced "$ENV_PATH" "${FROM:+$ROOT/releases/$FROM/.deployer/env}" &&
         directory 0755 "${TRIAL_PATH%/*}" &&
         put 0644 "$ROOT/releases/$ID/.deployer/trial.service" "$TRIAL_PATH" &&
-        systemctl daemon-reload &&
+        manager daemon-reload &&
         state "$UNIT" &&
         [[ ${STATE[FragmentPath]:-} == "$TRIAL_PATH" ]]
 }

@@ -5,7 +5,8 @@
 check() {
     local said holder inode link process
     : "${UNIT_TEXT:?}"
-    directory=$(mktemp -d)
+    mkdir -p -- "$RUN_DIR"
+    directory=$(mktemp -d -p "$RUN_DIR")
     trap 'rm -rf -- "$directory"' EXIT
     printf '%s' "$UNIT_TEXT" >"$directory/$UNIT"
     # The programs are not there yet; all else that it says about our unit counts.

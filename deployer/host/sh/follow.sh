@@ -18,7 +18,7 @@ follow() {
             printf 'idle %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ -r "$RUN_DIR/$token.events")"
         fi
     fi
-    printf 'token %s %s\n' "$token" "$(grep -F -- "\"token\":\"$token\"" "$LEDGER" 2>/dev/null | sed -n '1s/.*"id":"\([^"]*\)".*/\1/p' || true)"
+    printf 'token %s %s\n' "$token" "$(ledger_lines "\"token\":\"$token\"" | sed -n '1s/.*"id":"\([^"]*\)".*/\1/p')"
     file=$RUN_DIR/$token.events
     for _ in {1..100}; do
         [[ -e $file ]] && break
@@ -46,7 +46,7 @@ follow() {
     done
     evidence=$(find "$ROOT"/releases/*/.deployer/evidence -name "$token.journal" 2>/dev/null | head -n 1) || true
     [[ -n $evidence ]] && printf 'evidence %s\n' "$(tail -n 40 -- "$evidence" | base64 -w 0)"
-    verdict=$(grep -F -- "\"token\":\"$token\"" "$LEDGER" 2>/dev/null | sed -nE 's/.*"event":"(good|bad|interrupted|activating)".*/\1/p' | tail -n 1) || true
+    verdict=$(ledger_lines "\"token\":\"$token\"" | sed -nE 's/.*"event":"(good|bad|interrupted|activating)".*/\1/p' | tail -n 1) || true
     # Its unit is gone, and what it would have finished or undone is still there. On a host that goes down that is meant.
     if ! is_under_way && ! is_going_down && [[ -e $MARKER || -e $WRITE_AHEAD ]]; then verdict=stuck; fi
     printf 'over %s %s\n' "$(committed_id | grep . || echo -)" "${verdict:-none}"

@@ -76,10 +76,13 @@ check_command() {
 # The drop-in of the release applies by the unit's name: deployer-APP:trial-.service.d.
 one_off() {
     local directory=/run/systemd/system/${1%-*}-.service.d release=$ROOT/releases/$ID status=0 begun
-    directory 0755 "$directory"
-    if ! cmp -s -- "$release/.deployer/one-off.conf" "$directory/50-release.conf"; then
-        put 0644 "$release/.deployer/one-off.conf" "$directory/50-release.conf"
-        systemctl daemon-reload
+    # Without the drop-in it would run as root, and outside of the sandbox.
+    if ! { directory 0755 "$directory" && [[ -s $release/.deployer/one-off.conf ]] && {
+        cmp -s -- "$release/.deployer/one-off.conf" "$directory/50-release.conf" ||
+            { put 0644 "$release/.deployer/one-off.conf" "$directory/50-release.conf" && manager daemon-reload; }
+    }; }; then
+        ENDED="could not be set up ($(df -h --output=avail -- /run | tail -n 1 | tr -d ' ') free on /run)"
+        return 1
     fi
     now_ms
     begun=$NOW_MS
@@ -137,24 +140,30 @@ how_it_ended() {
 # how_it_died: what the journal says of the unit's last process that ended, e.g. " (exited, status=1/FAILURE)". systemd
 # itself forgets it with the restart. The message's id is SD_MESSAGE_UNIT_PROCESS_EXIT of systemd.
 how_it_died() {
-    journalctl --sync 2>/dev/null || true
-    journalctl --no-pager -q -o cat -n 1 _PID=1 "UNIT=$UNIT" MESSAGE_ID=98e322203f7a4ed290d09fe03c09fe15 2>/dev/null |
+    sync_journal
+    timeout 10 journalctl --no-pager -q -o cat -n 1 _PID=1 "UNIT=$UNIT" MESSAGE_ID=98e322203f7a4ed290d09fe03c09fe15 2>/dev/null |
         sed -n 's/.*Main process exited, code=\(.*\)/ (\1)/p' || true
+}
+
+# stop_limit_ms: prints how long a stop of the unit may take, as an upper bound. Needs STATE.
+stop_limit_ms() {
+    local limit
+    # It is told as a span ("30s", "1min 30s", "infinity").
+    limit=$(systemd-analyze --no-pager timespan "${STATE[TimeoutStopUSec]:-90s}" 2>/dev/null |
+        sed -n 's/^ *[^ ]*s: \([0-9]*\)$/\1/p' | head -n 1) || true
+    printf '%s' "$((${limit:-90000000} / 1000 + 20000))"
 }
 
 # watch OLD_INVOCATION: follow a start that has just been asked for; 0 when the service held, else 1 and CAUSE.
 # Held: for SETTLE_MS one process, no restart, every check passing, before TIMEOUT_MS are over. The time in which the
 # process of before is stopped does not count, but has an end too.
 watch() {
-    local old=$1 begun started="" invocation="" good_since="" pid="" next_check=0 stop_ms=100000 seconds
+    local old=$1 begun started="" invocation="" good_since="" pid="" next_check=0 stop_ms seconds
     CAUSE="" WHY=""
     now_ms
     begun=$NOW_MS
     state "$UNIT"
-    # TimeoutStopUSec is printed as a span ("30s", "1min 30s", "infinity"); the loop below only needs an upper bound.
-    seconds=$(systemd-analyze --no-pager timespan "${STATE[TimeoutStopUSec]:-90s}" 2>/dev/null |
-        sed -n 's/^ *[^ ]*s: \([0-9]*\)$/\1/p' | head -n 1) || true
-    [[ -n $seconds ]] && stop_ms=$((seconds / 1000 + 20000))
+    stop_ms=$(stop_limit_ms)
     while :; do
         now_ms
         if [[ -z ${STATE[InvocationID]:-} || ${STATE[InvocationID]} == "$old" ]]; then
@@ -170,7 +179,12 @@ watch() {
             [[ -n $started ]] || started=$NOW_MS
             : "${invocation:=${STATE[InvocationID]}}"
             seconds=$(((NOW_MS - started) / 1000)).$(((NOW_MS - started) % 1000 / 100))
-            if [[ ${STATE[InvocationID]} != "$invocation" || ${STATE[NRestarts]:-0} != 0 ]]; then
+            if [[ ${STATE[InvocationID]} != "$invocation" && ${STATE[NRestarts]:-0} == 0 ]]; then
+                # systemd counts its own restarts: this was a person. What is on trial is the same; it settles anew.
+                tell note level warning text "it was restarted by hand, $seconds s after its start"
+                invocation=${STATE[InvocationID]} pid="" good_since="" next_check=0
+            fi
+            if [[ ${STATE[NRestarts]:-0} != 0 ]]; then
                 CAUSE="it died and was restarted by systemd$(how_it_died), within $seconds s of its start"
                 return 1
             fi

@@ -15,6 +15,7 @@ ENV_PATH=/etc/default/$APP.env
 TRIAL_PATH=/run/systemd/system.control/$UNIT
 LEDGER=$ROOT/ledger.jsonl
 WRITE_AHEAD=$ROOT/committing
+RESERVE=$ROOT/committing.reserve
 FROZEN=$ROOT/frozen
 RUN_DIR=/run/deployer/$APP
 MARKER=$RUN_DIR/trial
@@ -78,71 +79,138 @@ fail() {
 
 # Each of these says by its status whether it is done: callers may stand where "set -e" does not reach.
 
-# put MODE SOURCE DESTINATION: whole or not at all, also when the power goes. Root's own file, closed from the first byte.
-put() {
+# ready MODE SOURCE DESTINATION: the file, complete and on the disk, under a name beside its own. Root's own file, closed
+# from the first byte.
+ready() {
     local new=$3.deployer-new
-    if ! { rm -f -- "$new" && cat -- "$2" >"$new" && chmod -- "$1" "$new" && sync -- "$new" && mv -fT -- "$new" "$3"; }; then
-        rm -f -- "$new"
-        return 1
-    fi
-    sync -- "${3%/*}"
+    rm -f -- "$new" && cat -- "$2" >"$new" && chmod -- "$1" "$new" && sync -- "$new" && return 0
+    rm -f -- "$new"
+    return 1
 }
 
-# put_text MODE TEXT DESTINATION: the same for a text.
-put_text() { put "$1" <(printf '%s' "$2") "$3"; }
+# rename DESTINATION: what was made ready gets its name, also when the power goes then.
+rename() { mv -fT -- "$1.deployer-new" "$1" && sync -- "${1%/*}"; }
 
-# point_current ID: rename(2) of a new link over the old one.
-point_current() {
-    rm -f -- "$ROOT/current.deployer-new" &&
-        ln -s -- "releases/$1" "$ROOT/current.deployer-new" &&
-        mv -fT -- "$ROOT/current.deployer-new" "$ROOT/current" &&
-        sync -- "$ROOT"
+# put MODE SOURCE DESTINATION: whole or not at all.
+put() { ready "$1" "$2" "$3" && rename "$3"; }
+
+# put_text MODE TEXT DESTINATION: the same for a text.
+put_text() {
+    local new=$3.deployer-new
+    rm -f -- "$new" && printf '%s' "$2" >"$new" && chmod -- "$1" "$new" && sync -- "$new" && rename "$3" && return 0
+    rm -f -- "$new"
+    return 1
 }
 
 # remove FILE: gone, also after a power cut.
 remove() { rm -f -- "$1" && sync -- "${1%/*}"; }
 
+# sweep_stagings: what stagings that died have left behind; a living one holds a lock on its directory.
+sweep_stagings() {
+    local directory fd
+    for directory in "$ROOT"/releases/.staging-*; do
+        [[ -d $directory ]] || continue
+        exec {fd}<"$directory"
+        if flock -n "$fd"; then rm -rf --one-file-system -- "$directory"; fi
+        exec {fd}<&-
+    done
+}
+
 # directory MODE PATH: makes it where it is missing; parents are open to read.
 directory() { [[ -d $2 ]] || { (umask 022 && mkdir -p -- "$2") && chmod -- "$1" "$2"; }; }
 
-# committed_id: prints the id of the committed release, or nothing.
+# committed_id: prints the id of the committed release, or nothing. A link of somebody else's, to a directory without our
+# mark, is none; one to a directory that is gone may be.
 committed_id() {
     local link
     link=$(readlink -- "$ROOT/current" 2>/dev/null) || return 0
+    [[ $link == releases/* && (! -e $ROOT/$link || -e $ROOT/$link/.deployer) ]] || return 0
     printf '%s' "${link##*/}"
+}
+
+# not_ours_alone: prints why somebody else than root could change what we run as root, or nothing: they own a directory on
+# the way there, or may write to it. A sticky one (/tmp) keeps others' hands off what root has in it.
+not_ours_alone() {
+    local path mode owner group
+    for path in "$ROOT"/{releases,incoming,replaced} "$(realpath -m -- "$ROOT")"; do
+        while :; do
+            if [[ -e $path ]]; then
+                read -r mode owner group < <(stat -L -c '%a %u %g' -- "$path")
+                if [[ $owner != 0 ]]; then
+                    printf '%s belongs to %s, not to root: whoever owns it could change what runs' "$path" "$(stat -L -c %U -- "$path")"
+                    return 0
+                fi
+                if (((8#$mode & 8#1000) == 0 && (8#$mode & 8#002 || (8#$mode & 8#020 && group != 0)))); then
+                    printf '%s may be written to by others than root (mode %s): they could change what runs' "$path" "$mode"
+                    return 0
+                fi
+            fi
+            [[ $path != / ]] || break
+            path=${path%/*} path=${path:-/}
+        done
+    done
 }
 
 # ledger KEY VALUE ...: appends one line, durably; a torn last line is closed first, so that only it is lost.
 ledger() {
+    local is_new=""
+    [[ -e $LEDGER ]] || is_new=yes
     json_object at "$(utc)" "$@"
-    if [[ -s $LEDGER && -n $(tail -c 1 -- "$LEDGER") ]]; then
-        printf '\n' >>"$LEDGER"
+    # By its bytes: a file system may give back NULs for what it had not yet written.
+    if [[ -s $LEDGER && $(tail -c 1 -- "$LEDGER" | od -An -tx1) != " 0a" ]]; then
+        printf '\n' >>"$LEDGER" || return 1
     fi
-    printf '%s\n' "$JSON" >>"$LEDGER" && sync -- "$LEDGER"
+    printf '%s\n' "$JSON" >>"$LEDGER" && sync -- "$LEDGER" || return 1
+    [[ -z $is_new ]] || sync -- "$ROOT"
+}
+
+# ledger_lines TEXT: prints the whole lines of the ledger that have it; a torn one says nothing.
+ledger_lines() {
+    [[ ! -e $LEDGER ]] || grep -aF -- "$1" "$LEDGER" | grep -a '^{.*}$' || true
 }
 
 # ledger_has TOKEN: is there a verdict for this activation?
-ledger_has() {
-    [[ -e $LEDGER ]] && grep -F -- "\"token\":\"$1\"" "$LEDGER" | grep -qE '"event":"(good|bad|interrupted|refused)"'
+ledger_has() { ledger_lines "\"token\":\"$1\"" | grep -qaE '"event":"(good|bad|interrupted|refused)"'; }
+
+# properties ARGUMENT ...: sets PROPERTIES to what "systemctl show" says. Asked again where systemd does not answer, as
+# while it executes itself anew: no answer is not "inactive".
+properties() {
+    for _ in {1..50}; do
+        PROPERTIES=$(systemctl show --no-pager "$@" 2>/dev/null) && [[ -n $PROPERTIES ]] && return 0
+        sleep 0.2
+    done
+    PROPERTIES=""
+    return 1
 }
 
-# state UNIT: fills the array STATE with what systemd says of it.
+# manager VERB ARGUMENT ...: systemctl, asked three times where it fails, for the same reason.
+manager() {
+    local said
+    for _ in 1 2 3; do
+        said=$(systemctl "$@" 2>&1 </dev/null) && return 0
+        sleep 0.5
+    done
+    printf '%s\n' "$said" >&2
+    return 1
+}
+
+# state UNIT: fills the array STATE with what systemd says of it; "unknown" where it says nothing for ten seconds.
 declare -A STATE
 state() {
     local line
-    STATE=()
+    STATE=([LoadState]=unknown [ActiveState]=unknown [SubState]=unknown)
+    properties -p LoadState,ActiveState,SubState,Result,NRestarts,InvocationID,MainPID \
+        -p ExecMainCode,ExecMainStatus,StatusText,Job,RemainAfterExit,UnitFileState,FragmentPath,NeedDaemonReload \
+        -p StateChangeTimestamp,TimeoutStopUSec,Type,MemoryCurrent -- "$1" || return 0
     while IFS= read -r line; do
         STATE[${line%%=*}]=${line#*=}
-    done < <(systemctl show --no-pager -p LoadState,ActiveState,SubState,Result,NRestarts,InvocationID,MainPID \
-        -p ExecMainCode,ExecMainStatus,StatusText,Job,RemainAfterExit,UnitFileState,FragmentPath,NeedDaemonReload \
-        -p StateChangeTimestamp,TimeoutStopUSec,Type,MemoryCurrent -- "$1")
+    done <<<"$PROPERTIES"
 }
 
-# is_under_way: is an activation running now?
+# is_under_way: is an activation running now? Where systemd does not answer: yes.
 is_under_way() {
-    local active
-    active=$(systemctl show -P ActiveState -- "$ACTIVATION_UNIT")
-    [[ $active == active || $active == activating || $active == deactivating || $active == reloading ]]
+    properties -p ActiveState -- "$ACTIVATION_UNIT" || return 0
+    [[ $PROPERTIES == ActiveState=@(active|activating|deactivating|reloading) ]]
 }
 
 # is_going_down: is the host shutting down or rebooting? systemd starts nothing then, and forgets what is in /run.
@@ -150,8 +218,11 @@ is_going_down() { [[ $(systemctl is-system-running 2>/dev/null) == stopping ]]; 
 
 # journal_cursor: prints where the journal ends now; nothing where there is no journal.
 journal_cursor() {
-    journalctl -n 0 --show-cursor --no-pager 2>/dev/null | sed -n 's/^-- cursor: //p' || true
+    timeout 10 journalctl -n 0 --show-cursor --no-pager 2>/dev/null | sed -n 's/^-- cursor: //p' || true
 }
+
+# sync_journal: what was said so far is in the journal; a journald that hangs must hold up nothing.
+sync_journal() { timeout 5 journalctl --sync 2>/dev/null || true; }
 
 # matches: sets MATCHES to what journalctl takes for all that is said by the service and its migrations, and about them.
 # As its -u, but for one thing: of a process that was gone before journald looked at it, such as one that could not make

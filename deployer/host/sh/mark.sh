@@ -26,6 +26,9 @@ mark() {
             ledger event unlocked who "$1"
             ;;
         prune)
+            mkdir -p -- "$RUN_DIR"
+            exec 7>"$RUN_DIR/lock"
+            flock -w 60 7 || fail busy "an activation of $APP is being started" "run the same command again"
             is_under_way && fail busy "an activation of $APP is under way" "follow it with: deployer attach"
             if [[ $2 == yes ]]; then prunable "$1"; else prune "$1"; fi | sed 's/^/pruned /'
             ;;

@@ -39,8 +39,10 @@ probe() {
     fact read_only "$(findmnt -no OPTIONS -T "$place" 2>/dev/null | grep -qE '(^|,)ro(,|$)' && echo yes || echo no)"
     if [[ -L $ROOT || ( -e $ROOT && ! -d $ROOT ) ]]; then
         fact root_problem "$ROOT is not a directory of its own"
-    elif [[ -d $ROOT && $(stat -c %u -- "$ROOT") != 0 ]]; then
-        fact root_problem "$ROOT belongs to $(stat -c %U -- "$ROOT"), not to root: whoever owns it could change what runs"
+    elif [[ -d $ROOT/current && ! -L $ROOT/current ]]; then
+        fact root_problem "$ROOT/current is a directory that is not ours: move it away"
+    else
+        fact root_problem "$(not_ours_alone)"
     fi
     current=$(committed_id)
     fact committed "$current"

@@ -16,7 +16,7 @@ ids_by_ledger() {
     local events
     [[ -e $LEDGER ]] || return 0
     events=$(IFS='|'; printf '%s' "$*")
-    grep -E "\"event\":\"($events)\"" "$LEDGER" | sed -n 's/.*"id":"\([^"]*\)".*/\1/p' | tac | awk '!seen[$0]++'
+    grep -aE "\"event\":\"($events)\".*}$" "$LEDGER" | sed -n 's/.*"id":"\([^"]*\)".*/\1/p' | tac | awk '!seen[$0]++'
 }
 
 # good_stack: prints the ids of releases that proved themselves, the latest first. A deploy puts its release on top, a
@@ -24,7 +24,7 @@ ids_by_ledger() {
 good_stack() {
     [[ -e $LEDGER ]] || return 0
     awk '
-        !/"event":"good"/ { next }
+        !/"event":"good".*}$/ { next }
         {
             id = $0; sub(/.*"id":"/, "", id); sub(/".*/, "", id)
             at = 0

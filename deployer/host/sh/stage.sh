@@ -7,19 +7,6 @@
 INCOMING=$ROOT/incoming
 : "${DOT:?}" "${VERSION:?}" "${WHO:?}" "${REVISION=}" "${STALL_S:?}"
 
-# sweep: what stagings that died have left behind; a living one holds a lock on its directory.
-sweep() {
-    local directory fd
-    for directory in "$ROOT"/releases/.staging-*; do
-        [[ -d $directory ]] || continue
-        exec {fd}<"$directory"
-        if flock -n "$fd"; then rm -rf --one-file-system -- "$directory"; fi
-        exec {fd}<&-
-    done
-    # Uploads that nobody came back for.
-    find "$INCOMING" -maxdepth 1 -type f -name '*.part' -mtime +7 -delete
-}
-
 # room BYTES INODES: is there place for them?
 room() {
     local bytes inodes
@@ -38,7 +25,7 @@ room() {
 staged_meanwhile() {
     local who=""
     [[ -e $ROOT/releases/$ID ]] || return 0
-    who=$(grep -F '"event":"staged"' "$LEDGER" | grep -F "\"id\":\"$ID\"" | tail -n 1 | sed -n 's/.*"who":"\([^"]*\)".*/\1/p') || true
+    who=$(ledger_lines '"event":"staged"' | grep -aF "\"id\":\"$ID\"" | tail -n 1 | sed -n 's/.*"who":"\([^"]*\)".*/\1/p') || true
     fail busy "$ID has just been staged by ${who:-somebody else}" "run the same command again: it goes on from there"
 }
 
@@ -119,13 +106,17 @@ unpack() {
 
 stage() {
     ID=$1 DIGEST=$2 SIZE=$3 STRIP=$4 USER_NAME=$5 UNPACKED=$6 MEMBERS=$7
-    local copy_from=$8 release=$ROOT/releases/$1 group directory
+    local copy_from=$8 release=$ROOT/releases/$1 group directory problem
+    problem=$(not_ours_alone)
+    [[ -z $problem ]] || fail write "$problem" "on the host: chown root:root and chmod go-w it; or set [app] root to another directory"
     group=$(id -gn -- "$USER_NAME" 2>/dev/null) || fail user "there is no user $USER_NAME on this host" "deployer setup"
     for directory in "$ROOT" "$ROOT/releases"; do
         directory 0755 "$directory" || fail write "$directory cannot be made" "look at the file system of the host (read-only?)"
     done
     directory 0700 "$INCOMING" || fail write "$INCOMING cannot be made" "look at the file system of the host (read-only?)"
-    sweep
+    sweep_stagings
+    # Uploads that nobody came back for.
+    find "$INCOMING" -maxdepth 1 -type f -name '*.part' -mtime +7 -delete
     STAGING=$(mktemp -d "$ROOT/releases/.staging-XXXXXXXX") || fail write "$ROOT/releases cannot be written to" "look at the file system of the host (read-only? full?)"
     # Once it has its name it is no longer ours to remove. Only this shell: a subshell that is ended right after its fork
     # (the guard of a small upload) still runs the traps of its parent.

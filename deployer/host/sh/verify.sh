@@ -4,7 +4,8 @@
 
 verify() {
     local said status=0 ours others
-    directory=$(mktemp -d)
+    mkdir -p -- "$RUN_DIR"
+    directory=$(mktemp -d -p "$RUN_DIR")
     trap 'rm -rf -- "$directory"' EXIT
     cp -- "$ROOT/releases/$1/.deployer/trial.service" "$directory/$UNIT"
     said=$(systemd-analyze --no-pager verify "$directory/$UNIT" 2>&1 >/dev/null </dev/null) || status=$?
