@@ -1,0 +1,100 @@
+"""The activation, struck before each single change that it makes to the host: its process killed, the plug pulled.
+
+A short form draws some of the changes by lot (seeded, the seed is printed); `script/test --soak` takes them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from deployer.sandbox import Lab, SandboxHost
+from tests.host.faults.conftest import Lot
+from tests.host.faults.promises import Watch
+from tests.host.faults.record import Strike, record
+from tests.host.faults.tripwire import Tripwire
+from tests.host.project import OnHost, Project
+
+SHARE = 12
+"""How many of the changes a short run strikes at, for each fault."""
+_tokens = count(1)
+
+
+@pytest.fixture(scope="module")
+def wired(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory) -> Tripwire:
+    """A host on which 1.0.0 and 2.0.0 have proved themselves, with the wire in place."""
+    project = Project(directory=tmp_path_factory.mktemp("wired"), hosts=(host,))
+    project.health = project.health.replace('settle = "1s"', 'settle = "300ms"\ninterval = "200ms"')
+    project.write()
+    for version in ("1.0.0", "2.0.0"):
+        done = project.deploy(version)
+        assert done.status == 0, done.text
+    wire = Tripwire(on_host=OnHost(lab=lab, host=host, project=project))
+    wire.install()
+    return wire
+
+
+def launch_other(on_host: OnHost) -> tuple[str, str]:
+    """Start the activation of the release that does not serve, as the client does; return both ids: new, old."""
+    old = on_host.current
+    (new,) = [each for each in on_host.sh("ls /opt/shop/releases").splitlines() if each != old]
+    token = f"strike{next(_tokens)}"
+    program = f"/opt/shop/releases/{new}/.deployer/activate"
+    said = on_host.sh(f"{program} launch {token} {old} deploy 5 no tester")
+    assert f"launched {token}" in said, said
+    return new, old
+
+
+def step_of(on_host: OnHost) -> str:
+    """The phase in which the activation stands, by its own last words."""
+    events = on_host.sh("cat /run/deployer/shop/*.events 2>/dev/null || true")
+    found = re.findall(r'"event":"phase","at":"[^"]*","phase":"([^"]*)"', events)
+    ended = '"event":"end"' in events
+    return "after its end" if ended else found[-1] if found else "before its start"
+
+
+FAULTS: dict[str, Callable[[Lab, OnHost], None]] = {
+    "power cut": lambda lab, on_host: lab.powercut(on_host.host.name),
+    "activation killed": lambda _, on_host: _kill(on_host, "main"),
+    "activation killed, all of it": lambda _, on_host: _kill(on_host, "all"),
+}
+
+
+def _kill(on_host: OnHost, whom: str) -> None:
+    # At its very end it may have no main process any more.
+    on_host.sh(f"systemctl kill --kill-who={whom} --signal=KILL deployer-shop.service || true")
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_strike_before_any_change_ends_well(lab: Lab, wired: Tripwire, lot: Lot, fault: str) -> None:
+    on_host = wired.on_host
+    wired.arm(0)
+    watch = Watch(on_host)
+    launch_other(on_host)
+    watch.stands()
+    changes = wired.changes()
+    assert len(changes) > 50, changes  # the trial, the commit, and the clean-up
+    for number in lot.some(range(1, len(changes) + 1), SHARE, f"changes, {fault}"):
+        watch = Watch(on_host)
+        wired.arm(number)
+        new, _ = launch_other(on_host)
+        wired.await_stop()
+        step = step_of(on_host)
+        print(f"{fault} before change {number}, {changes[number - 1]}")
+        FAULTS[fault](lab, on_host)
+        if not lab.host(on_host.host.name).running:
+            lab.boot(on_host.host.name)
+        else:
+            wired.go_on()
+        took_s = watch.stands()
+        outcome = "new" if on_host.current == new else "old"
+        record(Strike(fault=fault, step=step, outcome=outcome, recovery_s=took_s))
+        # The next contact: it begins with what was left, and nothing stands in its way.
+        wired.arm(0)
+        launch_other(on_host)
+        watch.stands()
+        watch.is_whole()
