@@ -10,10 +10,12 @@ In the state directory: `lab.json` (the network), `key` (lets in everywhere), an
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Literal
 
 from deployer.errors import HostError, UsageError
 from deployer.sandbox import machine, network, seed
@@ -169,6 +171,21 @@ class Lab:
         """Undo `cut_link`."""
         host = self.host(name)
         network.restore(host.link, bridge=self._state.bridge, address=host.address)
+
+    @contextlib.contextmanager
+    def one_way(self, name: str, *, deaf: Literal["host", "client"]) -> Iterator[None]:
+        """Let packets vanish on the way to one of the two ends, while those of the other arrive."""
+        host = self.host(name)
+        if deaf == "host":
+            with network.mislaid(host.address, device=self._state.bridge):
+                yield
+            return
+        gateway = host.address.rpartition(".")[0] + ".1"
+        self.enter(name, f"ip neighbour replace {gateway} lladdr {network.NOBODY} dev host0 nud permanent")
+        try:
+            yield
+        finally:
+            self.enter(name, f"ip neighbour delete {gateway} dev host0")
 
     def _made(self, name: str, suite: str, on_line: Callable[[str], None]) -> SandboxHost:
         rootfs = built_rootfs(suite, cache=self._cache, on_line=on_line)

@@ -15,6 +15,8 @@ from deployer.sandbox.commands import as_root, must, run
 
 _LINKS = Path("/sys/class/net")
 _LOCK_TIMEOUT_S = 30.0
+NOBODY = "02:00:00:00:00:fe"
+"""A hardware address that no link has."""
 # 198.18/15 is set aside for tests of networks: for machines on which a VPN claims the whole of 10/8.
 _RANGES = (ipaddress.IPv4Network("10.64.0.0/10"), ipaddress.IPv4Network("198.18.0.0/15"))
 
@@ -102,6 +104,16 @@ def restore(link: str, *, bridge: str, address: str) -> None:
     """Undo `cut`."""
     must(as_root("bridge", "link", "set", "dev", link, "state", "3"))
     run(as_root("ip", "neighbour", "delete", address, "dev", bridge), timeout_s=30)  # none is pinned after a boot
+
+
+@contextlib.contextmanager
+def mislaid(address: str, *, device: str) -> Iterator[None]:
+    """Send what is for an address to a neighbour that does not exist, without a word."""
+    must(as_root("ip", "neighbour", "replace", address, "lladdr", NOBODY, "dev", device, "nud", "permanent"))
+    try:
+        yield
+    finally:
+        run(as_root("ip", "neighbour", "delete", address, "dev", device), timeout_s=30)
 
 
 def has_link(name: str) -> bool:

@@ -46,6 +46,10 @@ class Client:
         return self._process.pid
 
     @property
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    @property
     def so_far(self) -> Done:
         return Done(status=-1, stdout="".join(self._lines), stderr="")
 
