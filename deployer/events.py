@@ -123,13 +123,21 @@ class Listing:
     """A result for standard output: rows under columns. Row values are text, numbers, booleans, None or lists of text.
 
     `name` says what the rows are ("status", "releases", …) and is each row's "type" in JSON; `columns` are the keys
-    to show, in order; further keys of a row appear in JSON alone.
+    to show, in order; further keys of a row appear in JSON alone. So do rows whose key `only` is false. `optional` are
+    columns that a narrow terminal leaves out, the first one first.
     """
 
     name: str
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
     empty: str = "nothing to show"
+    only: str = ""
+    optional: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows that people see."""
+        return tuple(row for row in self.rows if not self.only or row.get(self.only))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,4 +114,5 @@ def cell_text(column: str, value: Any) -> str:
         return took_text(value)
     if isinstance(value, str) and _UTC.fullmatch(value):
         return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return one_line(str(value))
+    # Lines of a remark, such as systemd's on a unit, stand behind each other.
+    return one_line("; ".join(part.strip(" ") for part in str(value).split("\n") if part.strip(" "))) or "-"
