@@ -443,3 +443,16 @@ def test_one_host_between_two_phases_waits_for_nobody() -> None:
     assert area.rows(width=80, height=24, now=1.0) == []
     area.take(PhaseStarted(host="prod2", phase="verify"), 1.0)
     assert "waiting: prod1" in "".join(text for row in area.rows(width=80, height=24, now=1.0) for text, _ in row)
+
+
+def test_a_command_on_a_host_is_named_and_is_no_prompt() -> None:
+    text = drawn(CommandLine(host="prod1", command="cat VERSION", text="1.0.0"))
+    assert text == "▸ prod1: cat VERSION\n│ 1.0.0\n"
+    assert drawn(CommandLine(host="", command="make", text="ok")) == "$ make\n│ ok\n"
+
+
+def test_that_a_host_was_reached_is_drawn_when_more_comes() -> None:
+    connected = PhaseEnded(host="prod1", phase="connect", ok=True, took_s=1.0)
+    assert drawn(connected, Note(level="info", text="x")) == "• x\n"
+    assert drawn(connected, PhaseStarted(host="prod1", phase="plan")) == "✓ prod1 connect    1.0 s\n"
+    assert drawn(connected, verbose=1) == "✓ prod1 connect    1.0 s\n"
