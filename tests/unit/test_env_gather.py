@@ -105,6 +105,15 @@ def test_a_file_that_is_not_there_is_the_only_fault(tmp_path: Path) -> None:
     assert details == [f"there is no file {file}, which [env] file names"]
 
 
+def test_a_missing_file_is_made_of_its_example_where_there_is_one(tmp_path: Path) -> None:
+    file, example = tmp_path / "prod.env", tmp_path / "prod.env.example"
+    for source in ("/dev/null", str(example)):
+        with pytest.raises(EnvError) as caught:
+            gather(config(tmp_path, EnvSource(file=file)), host(), environ={})
+        assert f"install -m 600 {source} {file}" in caught.value.hint
+        example.write_text("A=\n")
+
+
 def test_a_directory_in_place_of_the_file_is_a_fault(tmp_path: Path) -> None:
     assert faults_of(EnvSource(file=tmp_path), tmp_path) == [f"{tmp_path} cannot be read: Is a directory"]
 
