@@ -13,6 +13,8 @@ Line: TypeAlias = tuple[bool, tuple[Cell, ...]]
 """Whether it is of the heading, and its cells; the last one bears no blanks at its end."""
 
 GAP = 2
+NOTHING = "-"
+"""What a cell without a value holds."""
 _REMARK = 24
 """Cells with blanks and more columns than this are remarks, which may be broken."""
 _ROOM = 30
@@ -27,7 +29,7 @@ def lay_out(
 ) -> Iterator[Line]:
     """Yield the lines of a table that is no wider than `width`; without one, a line for each row, however long.
 
-    Where it does not fit, remarks go below their row, but for one in the last column that has room enough; then the
+    Where it does not fit, columns that say nothing are left out, and remarks go below their row, but for one in the last column that has room enough; then the
     `optional` columns are left out one by one; then each row becomes a record, a line for each column.
     """
     shown = [number for number in range(len(headers)) if any(row[number] for row in (headers, *rows))]
@@ -39,10 +41,15 @@ def lay_out(
     def needed(columns: Sequence[int]) -> int:
         return sum(widths[number] + GAP for number in columns) - GAP
 
+    if needed(shown) > width:
+        shown = [number for number in shown if any(row[number] != NOTHING for row in rows)] or shown
     if needed(shown) <= width:
         yield from _table(headers, rows, shown)
         return
     below = [number for number in shown if any(_is_remark(row[number]) for row in rows)]
+    if below and below[0] in shown[-2:]:
+        # What stands behind it makes room for it.
+        below = shown[shown.index(below[0]) :]
     for left_out in range(len(optional) + 1):
         fixed = [number for number in shown if number not in below and number not in optional[:left_out]]
         if not fixed or needed(fixed) > width:
@@ -84,7 +91,7 @@ def _table(
         if heading:
             continue
         for number in below:
-            if row[number] != "-":
+            if row[number] != NOTHING:
                 pieces = folded(f"{headers[number]}: {row[number]}", width - len(_BELOW), width - 2 * len(_BELOW))
                 for at, piece in enumerate(pieces):
                     yield _line(heading, [(_BELOW * (2 if at else 1), -1), (piece, number)])

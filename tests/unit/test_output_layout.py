@@ -49,7 +49,7 @@ CHECK = Listing(
             "host": "prod1", "check": "environment", "ok": False, "next": "cp config/env/prod.env.example config/env/prod.env",
             "text": "there is no file config/env/prod.env, which [env] file names; SECRET_KEY_BASE is required and missing",
         },
-        {"host": "prod1", "check": "unit", "ok": False, "text": "Unknown key 'Foo'.\nUnknown key 'Bar'.", "next": None},
+        {"host": "prod1", "check": "unit", "ok": False, "text": "Unknown key 'Foo'.\nUnknown key 'Bar'.", "next": "edit it"},
     ),
 )  # fmt: skip
 
@@ -104,6 +104,7 @@ prod1  environment  no   there is no file config/env/prod.env, which [env] file
                          names; SECRET_KEY_BASE is required and missing
     NEXT: cp config/env/prod.env.example config/env/prod.env
 prod1  unit         no   Unknown key 'Foo'.; Unknown key 'Bar'.
+    NEXT: edit it
 """
     )
 
@@ -114,6 +115,13 @@ def test_in_a_pipe_a_row_is_a_line_and_a_long_remark_moves_only_its_own() -> Non
     assert lines[0] == "HOST   CHECK        OK   TEXT                                    NEXT"
     assert lines[1] == "here   config       yes  ~/shop/config/deploy.toml               -"
     assert lines[2].endswith("is required and missing  cp config/env/prod.env.example config/env/prod.env")
+
+
+def test_a_column_that_says_nothing_goes_first() -> None:
+    row = {"host": "prod1", "text": "a remark of some length, that needs all the room there is", "next": None}
+    listing = Listing(name="x", columns=("host", "text", "next"), rows=(row,))
+    assert listing_text(listing, width=80).splitlines()[0].split() == ["HOST", "TEXT", "NEXT"]
+    assert listing_text(listing, width=66).splitlines()[0].split() == ["HOST", "TEXT"]
 
 
 @pytest.mark.parametrize("width", range(20, 200, 7))
