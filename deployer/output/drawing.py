@@ -148,7 +148,8 @@ class Drawing:
     def _phase_started(self, event: PhaseStarted) -> Iterator[Line]:
         if held := self.pending.released(event):
             yield from self._phase_ended(held[0])
-        if not self.pending.repeats(event) and self._starts and (self._verbose or words.is_told(event)):
+        # Asked last: it takes the start for told.
+        if self._starts and (self._verbose or words.is_told(event)) and not self.pending.repeats(event):
             what = self._host(event.host), (f"{one_line(event.phase):<8}", "")
             yield from _said(what, ("· ", "dim"), event.text, "dim")
 

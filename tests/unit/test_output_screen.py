@@ -448,7 +448,8 @@ def test_one_host_between_two_phases_waits_for_nobody() -> None:
 def test_a_command_on_a_host_is_named_and_is_no_prompt() -> None:
     text = drawn(CommandLine(host="prod1", command="cat VERSION", text="1.0.0"))
     assert text == "▸ prod1: cat VERSION\n│ 1.0.0\n"
-    assert drawn(CommandLine(host="", command="make", text="ok")) == "$ make\n│ ok\n"
+    build = PhaseStarted(host="", phase="build", text="make")
+    assert drawn(build, CommandLine(host="", command="make", text="ok")) == "$ make\n│ ok\n"
 
 
 def test_that_a_host_was_reached_is_drawn_when_more_comes() -> None:
