@@ -84,8 +84,8 @@ class Pending:
         return held
 
     def rest(self, summary: Summary) -> Summary:
-        """Return the summary without what it would say twice of its hosts: hints of the failures just told, and a
-        release of before that is the one of now.
+        """Return the summary without what it would say twice of its hosts: hints and whole messages of the failures just
+        told, and a release of before that is the one of now.
         """
         told = {each.host: each for each in self._told}
         return replace(summary, hosts=tuple(_untold(host, told.get(host.host)) for host in summary.hosts))
@@ -107,7 +107,11 @@ def _untold(host: HostEnded, failure: Failure | None) -> HostEnded:
     host = replace(host, before="" if host.before == host.release else host.before)
     if failure is None:
         return host
-    return replace(host, hint="" if host.hint == failure.hint else host.hint)
+    return replace(
+        host,
+        text="" if host.text == failure.message else host.text,
+        hint="" if host.hint == failure.hint else host.hint,
+    )
 
 
 def now_text(failure: Failure, ended: HostEnded) -> str:

@@ -397,3 +397,10 @@ def test_where_a_host_stands_is_said_once(verdict: Verdict, release: str, end: s
 def test_what_was_asked_for_and_not_switched_has_a_word_of_its_own(verdict: Verdict, word: str) -> None:
     ended = HostEnded(host="prod1", verdict=verdict, release="1.4.1")
     assert f"prod1  {word}" in written(Summary(title="deploy", hosts=(ended,), exit_code=0))[1]
+
+
+def test_a_message_that_is_all_there_is_to_say_is_not_repeated_in_the_table() -> None:
+    ended = HostEnded(host="prod1", verdict="failed", text="no answer")
+    _, stderr = written(Failure(host="prod1", message="no answer"), Summary(title="t", hosts=(ended,), exit_code=5))
+    assert stderr.count("no answer") == 1
+    assert stderr.endswith("HOST   RESULT\nprod1  failed\n")
