@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,9 @@ DRAIN_S = 1.0
 
 
 class Watcher:
-    """What we know of an activation. `token` and `cursor` say where to go on after a lost link."""
+    """What we know of an activation. `token` and `cursor` say where to go on after a lost link; `was` is systemd's
+    invocation id of the process of before, where it is known.
+    """
 
     def __init__(
         self,
@@ -50,14 +52,16 @@ class Watcher:
     ) -> None:
         self.token = ""
         self.cursor = ""
+        self.was = ""
         self._host, self._emit, self._mask, self._clock = host, emit, mask, clock
         self._unit, self._release, self._before = unit, release, before
         self._seen = 0
         self._end: dict[str, Any] = {}
-        self._began = clock()
+        self._began = clock(), 0.0
         self._phase = "health"
-        self._phase_began: dict[str, float] = {}
+        self._phase_began: dict[str, tuple[float, float]] = {}
         self._lines: deque[str] = deque(maxlen=200)
+        self._old_lines: Counter[str] = Counter()
 
     def watch(self, remote: Remote, *, token: str, cursor: str) -> tuple[HostEnded, DeployerError | None]:
         """Follow until the end; return how the host stands, and the error that says why where it did not go well.
@@ -80,7 +84,7 @@ class Watcher:
             before=self._before,
             text="the activation goes on, or back, on the host by itself; its end was not seen",
             hint=f"deployer attach --host {self._host.name}, or deployer status --host {self._host.name}",
-            took_s=self._clock() - self._began,
+            took_s=self._clock() - self._began[0],
         )
 
     # -- events of the host program ---------------------------------------------------------------------------------
@@ -96,22 +100,37 @@ class Watcher:
             self._emit(Note(level="info", text=text, host=name))
             return
         self._seen += 1
-        phase, text = str(event.get("phase", "")), str(event.get("text", ""))
+        self._began = self._began[0], self._began[1] or _unix(str(event.get("at", "")))
+        phase, text, at = str(event.get("phase", "")), str(event.get("text", "")), _unix(str(event.get("at", "")))
         if kind == "phase":
             self._phase = phase
-            self._phase_began[phase] = self._clock()
-            self._emit(PhaseStarted(host=name, phase=phase, text=self._mask(text)))
+            self._phase_began[phase] = self._clock(), at
+            self._emit(PhaseStarted(host=name, phase=phase, text=self._mask(text), at=at))
         elif kind == "phase_ended":
-            took_s = self._clock() - self._phase_began.get(phase, self._clock())
+            ok = bool(event.get("ok"))
             self._emit(
-                PhaseEnded(host=name, phase=phase, ok=bool(event.get("ok")), text=self._mask(text), took_s=took_s)
+                PhaseEnded(
+                    host=name,
+                    phase=phase,
+                    ok=ok,
+                    text=self._mask(text),
+                    took_s=self._took_s(at, self._phase_began.get(phase)),
+                    at=at,
+                )
             )
         elif kind == "waiting":
-            self._emit(PhaseStarted(host=name, phase=self._phase, text=self._mask(text)))
+            self._emit(PhaseStarted(host=name, phase=self._phase, text=self._mask(text), at=at))
         elif kind == "note":
             self._emit(Note(level="warning", text=self._mask(text), host=name))
         elif kind == "end":
             self._end = event
+
+    def _took_s(self, ended_at: float, begun: tuple[float, float] | None) -> float:
+        if begun is None:
+            return 0.0
+        ours, by_the_host = self._clock() - begun[0], ended_at - begun[1]
+        # Told after the fact, it takes us no time; the host's clock has whole seconds.
+        return by_the_host if begun[1] and by_the_host > ours + 1.5 else ours
 
     # -- the journal ------------------------------------------------------------------------------------------------
 
@@ -121,11 +140,24 @@ class Watcher:
 
     def _on_journal(self, text: str) -> None:
         self.cursor = cursor_of(text) or self.cursor
-        line = journal_line(text, host=self._host.name)
+        line = journal_line(text, host=self._host.name, before=self.was)
         if line is not None:
+            if line.old:
+                self._old_lines[_evidence(line).partition("\n")[0]] += 1
             line = replace(line, message=self._mask(line.message))
-            self._lines.append(_evidence(line))
+            if not line.old:
+                self._lines.append(_evidence(line))
             self._emit(line)
+
+    def _new_ones(self, evidence: Iterable[str]) -> Iterator[str]:
+        """Yield the lines that are not of the process of before: the host keeps all since the activation began."""
+        left, is_old = self._old_lines.copy(), False
+        for line in evidence:
+            if found := _SHORT_ISO.fullmatch(line):  # else a further line of a message of several
+                is_old = left[found[2]] > 0
+                left[found[2]] -= is_old
+            if not is_old:
+                yield line
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -140,14 +172,14 @@ class Watcher:
         if over.verdict == "stuck" and verdict != "unfinished":
             verdict = "needs-person" if self._end else "stuck"
         cause = self._mask(str(self._end.get("text", "")))
-        evidence = tuple(self._mask(told_here(line)) for line in over.evidence) or tuple(self._lines)
+        evidence = tuple(self._mask(told_here(line)) for line in self._new_ones(over.evidence)) or tuple(self._lines)
         row = HostEnded(
             host=self._host.name,
             verdict=_VERDICTS.get(verdict, "needs-person"),
             release=over.committed,
-            before=self._before,
+            before=str(self._end.get("before") or self._before),
             text=cause,
-            took_s=self._clock() - self._began,
+            took_s=self._took_s(_unix(str(self._end.get("at", ""))), self._began),
         )
         error = self._error(verdict, cause, over)
         if error is not None:
@@ -264,9 +296,20 @@ def _evidence(line: JournalLine) -> str:
     return f"{line.identifier}[{line.pid}]: {line.message}"
 
 
+_SHORT_ISO = re.compile(r"(\S+T\S+[+-]\d\d:?\d\d) \S+ (.*)", flags=re.DOTALL)
+
+
+def _unix(at: str) -> float:
+    """Return Unix time of ISO 8601; 0 for what is none."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
 def told_here(line: str) -> str:
     """Return a line of `journalctl -o short-iso` as it was shown while it came: local time of day, and no host name."""
-    found = re.fullmatch(r"(\S+T\S+[+-]\d\d:?\d\d) \S+ (.*)", line, flags=re.DOTALL)
+    found = _SHORT_ISO.fullmatch(line)
     if found is None:
         return line  # a further line of a message of several
     try:

@@ -25,6 +25,8 @@ POOL = 8
 EXIT_CODES: dict[Verdict, int] = {
     "changed": 0,
     "unchanged": 0,
+    "staged": 0,
+    "started": 0,
     "skipped": 1,
     "rolled-back": 1,
     "stopped": 1,

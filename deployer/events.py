@@ -11,30 +11,48 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 Verdict: TypeAlias = Literal[
-    "changed", "unchanged", "rolled-back", "stopped", "failed", "needs-person", "unknown", "skipped"
+    "changed",
+    "unchanged",
+    "staged",
+    "started",
+    "rolled-back",
+    "stopped",
+    "failed",
+    "needs-person",
+    "unknown",
+    "skipped",
 ]
-"""How a host ended: on the new release; already there; back on the one before; stopped before its first good one;
-failed before anything was switched; in need of a person; not known (link lost); never started."""
+"""How a host ended: on the new release; already there; staged and not switched, as asked; its activation started and
+left to itself, as asked; back on the one before; stopped before its first good one; failed before anything was
+switched; in need of a person; not known (link lost); never started."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhaseStarted:
-    """A host entered a phase, such as "connect", "upload", "unpack", "migrate", "start", "health", "commit"."""
+    """A host entered a phase, such as "connect", "upload", "unpack", "migrate", "start", "health", "commit".
+
+    It comes again for what a phase waits for. `at` is Unix time in seconds by the host's clock, 0 where the phase is
+    one of ours: then it is now.
+    """
 
     host: str
     phase: str
     text: str = ""
+    at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhaseEnded:
-    """The phase ended; `took_s` is by the client's monotonic clock."""
+    """The phase ended; `took_s` is by the client's monotonic clock, for one that was over before we looked by the
+    host's. `at` as in `PhaseStarted`.
+    """
 
     host: str
     phase: str
     ok: bool
     text: str = ""
     took_s: float = 0.0
+    at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +84,7 @@ class JournalLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandLine:
-    """A line that a command printed: a local build (`host` is empty) or a one-off on a host."""
+    """A line that `command` printed: a local build (`host` is empty) or a one-off on a host."""
 
     host: str
     command: str
@@ -123,13 +141,21 @@ class Listing:
     """A result for standard output: rows under columns. Row values are text, numbers, booleans, None or lists of text.
 
     `name` says what the rows are ("status", "releases", …) and is each row's "type" in JSON; `columns` are the keys
-    to show, in order; further keys of a row appear in JSON alone.
+    to show, in order; further keys of a row appear in JSON alone. So do rows whose key `only` is false. `optional` are
+    columns that a narrow terminal leaves out, the first one first.
     """
 
     name: str
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
     empty: str = "nothing to show"
+    only: str = ""
+    optional: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows that people see."""
+        return tuple(row for row in self.rows if not self.only or row.get(self.only))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

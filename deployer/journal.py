@@ -8,8 +8,11 @@ from typing import Any
 from deployer.events import JournalLine
 
 
-def journal_line(text: str, *, host: str) -> JournalLine | None:
+def journal_line(text: str, *, host: str, before: str = "") -> JournalLine | None:
     """Return the event for one JSON line; None for a line that was cut or has no message.
+
+    Args:
+        before: systemd's invocation id of the process of before, whose lines are `old`.
 
     A field of journald's JSON is a text, an array of bytes (not UTF-8, or with a control character: an ANSI colour is
     enough), an array of texts (a repeated field), or null. Source: systemd, Journal Export Formats.
@@ -27,6 +30,7 @@ def journal_line(text: str, *, host: str) -> JournalLine | None:
         message=_text(fields["MESSAGE"]),
         at=_number(fields.get("__REALTIME_TIMESTAMP"), default=0) / 1_000_000,
         pid=_number(fields.get("_PID"), default=0),
+        old=bool(before) and before in (fields.get("_SYSTEMD_INVOCATION_ID"), fields.get("INVOCATION_ID")),
     )
 
 

@@ -40,6 +40,14 @@ class Over:
     evidence: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launched:
+    """Where the journal stood before an activation, and systemd's invocation id of the process of before."""
+
+    cursor: str = ""
+    was: str = ""
+
+
 class Remote:
     """A host with an open connection. `step_timeout_s` bounds each script that is not followed."""
 
@@ -141,8 +149,10 @@ class Remote:
         found = words(self._run("verify", release_id), host=self.host.name)
         return tuple(decoded(rest) for word, rest in found if word == "warning")
 
-    def launch(self, release_id: str, *, token: str, expect: str, why: str, keep: int, migrate: bool, who: str) -> str:
-        """Start the activation of a staged release on the host; return the journal's cursor from before.
+    def launch(
+        self, release_id: str, *, token: str, expect: str, why: str, keep: int, migrate: bool, who: str
+    ) -> Launched:
+        """Start the activation of a staged release on the host.
 
         Raises:
             LockedError, StaleError: Somebody was quicker, or has frozen the app.
@@ -151,7 +161,7 @@ class Remote:
         found = dict(words(self._run("launch", *args), host=self.host.name))
         if "launched" not in found:
             raise HostError("the activation did not start", host=self.host.name, hint="run the same command again")
-        return found.get("cursor", "")
+        return Launched(cursor=found.get("cursor", ""), was=found.get("was", ""))
 
     def follow(self, token: str, *, seen: int, on_event: Callable[[dict[str, Any]], None]) -> Over:
         """Hand over the events of an activation from number `seen` on, until it is over.

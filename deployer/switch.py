@@ -24,7 +24,7 @@ from deployer.errors import (
 from deployer.events import HostEnded, Note, Progress, Summary, Verdict
 from deployer.model import Host
 from deployer.plan import Candidate, Deploy, Rollback
-from deployer.remote import Remote
+from deployer.remote import Launched, Remote
 from deployer.sizes import size_text
 
 P = TypeVar("P", Deploy, Rollback)
@@ -93,7 +93,7 @@ class Switch(Generic[P]):
         elif not self.activate:
             for host in waiting:
                 text = f"{self._plans[host.name].release} is staged; nothing was switched, as asked"
-                self._ended[host.name] = Ended(row=_row(host, "unchanged", self._plans[host.name], text))
+                self._ended[host.name] = Ended(row=_row(host, "staged", self._plans[host.name], text))
         elif waiting and not self.confirm([self._plans[host.name] for host in waiting]):
             self._skip("nothing was switched, as answered")
         else:
@@ -110,10 +110,10 @@ class Switch(Generic[P]):
         plan, token = self._plans[host.name], self.engine.token()
         remote = self.engine.remote(host)
         watcher = _watcher(self.engine, host, release=plan.release, before=plan.expect)
-        cursor = ""
+        launched = Launched()
         self._asked.add(host.name)
         try:
-            cursor = remote.launch(
+            launched = remote.launch(
                 plan.release,
                 token=token,
                 expect=plan.expect,
@@ -129,8 +129,9 @@ class Switch(Generic[P]):
         self._launched.add(host.name)
         if self.detach:
             hint = f"deployer attach --host {host.name}"
-            return Ended(row=_row(host, "unchanged", plan, "the activation goes on by itself", hint=hint))
-        return watched(self.engine, host, watcher, token=token, cursor=cursor)
+            return Ended(row=_row(host, "started", plan, "the activation goes on by itself", hint=hint))
+        watcher.was = launched.was
+        return watched(self.engine, host, watcher, token=token, cursor=launched.cursor)
 
     def _skip(self, text: str, error: DeployerError | None = None) -> None:
         for host in self.hosts:
@@ -207,7 +208,8 @@ def attach(engine: Engine, hosts: Sequence[Host], *, learn: Callable[[Remote], N
         remote = engine.remote(host)
         learn(remote)
         facts = remote.probe()
-        watcher = _watcher(engine, host, release=facts.trial.get("to", ""), before=facts.committed)
+        watcher = _watcher(engine, host, release=facts.trial.get("to", ""), before=facts.trial.get("from", ""))
+        watcher.was = facts.trial.get("was", "")
         return watched(engine, host, watcher, token="", cursor=facts.trial.get("cursor", ""))
 
     ended = engine.on_all(hosts, follow)

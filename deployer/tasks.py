@@ -173,7 +173,7 @@ def releases(run: Run) -> int:
 @verb(
     lines_are_results=True,
     follow="go on showing new lines",
-    lines="how many of the last lines",
+    lines="how many of the last lines, or all (default: 100; with --deploy all)",
     since="from this time on, as journalctl takes it",
     until="up to this time",
     priority="this priority and worse (err, warning, …)",
@@ -184,7 +184,7 @@ def logs(
     run: Run,
     *,
     follow: bool = False,
-    lines: int = 100,
+    lines: str = "",
     since: str = "",
     until: str = "",
     priority: str = "",

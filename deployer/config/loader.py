@@ -52,7 +52,10 @@ def find(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
             f"there is no {DEFAULT_PATH} in {cwd}", hint="make one with: deployer init (or name one with --config FILE)"
         )
     source = "--config" if explicit else "$DEPLOYER_CONFIG"
-    raise ConfigError(f"there is no file {named}, which {source} names", hint=f"try: ls -l {quote(str(path.parent))}")
+    raise ConfigError(
+        f"there is no file {named}, which {source} names",
+        hint=f"try: ls -l {quote(str(path.parent))}, or make config/deploy.toml with: deployer init",
+    )
 
 
 def load(path: Path, *, judge: Judge | None = None) -> model.Config:

@@ -133,7 +133,9 @@ def _of_file(path: Path) -> Sources:
         content = path.read_bytes()
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
-        hint = f"make it, for yourself alone: install -m 600 /dev/null {quote(label)}"
+        example = path.with_name(f"{path.name}.example")
+        what = quote(_label(example)) if example.is_file() else "/dev/null"
+        hint = f"make it, for yourself alone: install -m 600 {what} {quote(label)} (then fill it in)"
         return _unread(Fault(text=f"there is no file {label}, which [env] file names", hint=hint))
     except OSError as error:
         return _unread(Fault(text=f"{label} cannot be read: {error.strerror}", hint=f"try: ls -l {quote(label)}"))

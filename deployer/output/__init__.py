@@ -56,7 +56,12 @@ def open_output(
         from deployer.output.screen import open_screen  # rich is loaded for this one alone
 
         return open_screen(
-            stdout=stdout, stderr=stderr, environ=environ, verbose=verbose, lines_are_results=lines_are_results
+            stdout=stdout,
+            stderr=stderr,
+            environ=environ,
+            verbose=verbose,
+            lines_are_results=lines_are_results,
+            fits=kind == "rich",
         )
     from deployer.output.plain import Plain  # each output is loaded alone
 

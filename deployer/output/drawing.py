@@ -27,7 +27,7 @@ from deployer.events import (
 )
 from deployer.output import words
 from deployer.output.clean import cut, lines, one_line
-from deployer.output.pending import Pending, beyond
+from deployer.output.pending import Pending, now_text
 
 Piece: TypeAlias = tuple[str, str]
 """A text and the name of its style."""
@@ -43,6 +43,8 @@ _NOTICE = 5
 VERDICT_SIGNS: dict[Verdict, Piece] = {
     "changed": ("✓", "green"),
     "unchanged": ("=", "green"),
+    "staged": ("+", "green"),
+    "started": ("→", "cyan"),
     "rolled-back": ("←", "yellow"),
     "stopped": ("■", "red"),
     "failed": ("✗", "red"),
@@ -88,11 +90,8 @@ class Drawing:
             case CommandLine():
                 yield from self.command(event)
             case PhaseStarted():
-                if self._starts and not self.pending.repeats(event):
-                    yield from _said(
-                        (self._host(event.host), (f"{one_line(event.phase):<8}", "")), ("· ", "dim"), event.text, "dim"
-                    )
-            case PhaseEnded():
+                yield from self._phase_started(event)
+            case PhaseEnded() if self._verbose or not self.pending.holds(event, now):
                 yield from self._phase_ended(event)
             case Note():
                 yield from self._note(event)
@@ -103,7 +102,7 @@ class Drawing:
                     yield from self._host_ended(event)
             case Summary():
                 yield from self._summary(event)
-            case Progress() | Listing() | Text():
+            case PhaseEnded() | Progress() | Listing() | Text():
                 pass
             case _:
                 assert_never(event)
@@ -127,9 +126,11 @@ class Drawing:
         """Yield a line of a command's output, after the command itself where another one spoke before."""
         if (event.host, event.command) != self._command:
             self._command = (event.host, event.command)
-            host = f"{one_line(event.host)} " if event.host else ""
+            host = f"{one_line(event.host)}: " if event.host else ""
             if not self.pending.announces(event):
-                yield Line((("$ ", "bold"), (host, "cyan")), one_line(event.command), "bold")
+                # On a host it is no prompt of this machine's.
+                sign = "▸ " if event.host else "$ "
+                yield Line(((sign, "bold"), (host, "cyan")), one_line(event.command), "bold")
         host = f"{one_line(event.host)} " if event.host and self.pending.several else ""
         for body in lines(_limited(event.text)):
             yield Line(((GUTTER, "dim"), (host, "cyan")), body, "", GUTTER + "  ")
@@ -143,6 +144,14 @@ class Drawing:
 
     def _host(self, host: str) -> Piece:
         return f"{one_line(host) or words.LOCAL:<{self.pending.host_width}} ", "cyan"
+
+    def _phase_started(self, event: PhaseStarted) -> Iterator[Line]:
+        if held := self.pending.released(event):
+            yield from self._phase_ended(held[0])
+        # Asked last: it takes the start for told.
+        if self._starts and (self._verbose or words.is_told(event)) and not self.pending.repeats(event):
+            what = self._host(event.host), (f"{one_line(event.phase):<8}", "")
+            yield from _said(what, ("· ", "dim"), event.text, "dim")
 
     def _phase_ended(self, event: PhaseEnded) -> Iterator[Line]:
         sign = ("✓ ", "green") if event.ok else ("✗ ", "bold red")
@@ -172,10 +181,8 @@ class Drawing:
         yield Line(())
         host: tuple[Piece, ...] = ((f"{one_line(event.host)}:", "bold cyan"),) if event.host else ()
         yield from _said(host, ("✗ ", "bold red"), event.message, "bold red", " ")
-        if ended:
-            state = words.state_text(ended)
-            more = beyond(event, ended)
-            yield Line((("  now: ", "bold"),), f"{state}; {one_line(more)}" if more else state)
+        if ended and (state := now_text(event, ended)):
+            yield Line((("  now: ", "bold"),), state)
         for detail in event.details:
             yield from (Line((_QUOTED,), body, "", _QUOTED[0] + "  ") for body in lines(detail))
         evidence = event.evidence if self._verbose else event.evidence[-words.EVIDENCE_LINES :]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deployer.events import CommandLine, Event, Failure, HostEnded, Listing, PhaseEnded, PhaseStarted, Summary
+from deployer.output import words
+from deployer.output.clean import one_line
 
 
 class Pending:
@@ -20,6 +22,8 @@ class Pending:
         self._told: tuple[Failure, ...] = ()
         self._ended: dict[str, HostEnded] = {}
         self._started: dict[str, PhaseStarted] = {}
+        self._connected: dict[str, tuple[PhaseEnded, float]] = {}
+        self._worked_on: set[str] = set()
 
     def see(self, event: Event) -> None:
         """Take in every event before it is drawn."""
@@ -36,9 +40,23 @@ class Pending:
 
     def repeats(self, event: PhaseStarted) -> bool:
         """Tell whether the same start was the host's last one: a wait may be told again and again."""
-        repeated = self._started.get(event.host) == event
+        last = self._started.get(event.host)
         self._started[event.host] = event
-        return repeated
+        return last is not None and (last.phase, last.text) == (event.phase, event.text)
+
+    def holds(self, event: PhaseEnded, now: float) -> bool:
+        """Tell whether the end of a phase is held back: that a host was reached says nothing, unless more is to come."""
+        if event.phase == "connect" and event.ok and event.host not in self._worked_on:
+            self._connected[event.host] = event, now
+            return True
+        return False
+
+    def released(self, event: PhaseStarted) -> tuple[PhaseEnded, float] | None:
+        """Return what was held back of the host, and when that was, if this is a further phase of it."""
+        if event.phase == "connect":
+            return None
+        self._worked_on.add(event.host)
+        return self._connected.pop(event.host, None)
 
     def announces(self, event: CommandLine) -> bool:
         """Tell whether the start of the host's phase has said this very command already."""
@@ -66,8 +84,8 @@ class Pending:
         return held
 
     def rest(self, summary: Summary) -> Summary:
-        """Return the summary without what it would say twice of its hosts: words of the failures just told, and a
-        release of before that is the one of now.
+        """Return the summary without what it would say twice of its hosts: hints and whole messages of the failures just
+        told, and a release of before that is the one of now.
         """
         told = {each.host: each for each in self._told}
         return replace(summary, hosts=tuple(_untold(host, told.get(host.host)) for host in summary.hosts))
@@ -89,9 +107,18 @@ def _untold(host: HostEnded, failure: Failure | None) -> HostEnded:
     host = replace(host, before="" if host.before == host.release else host.before)
     if failure is None:
         return host
-    return replace(host, text=beyond(failure, host), hint="" if host.hint == failure.hint else host.hint)
+    return replace(
+        host,
+        text="" if host.text == failure.message else host.text,
+        hint="" if host.hint == failure.hint else host.hint,
+    )
 
 
-def beyond(failure: Failure, ended: HostEnded) -> str:
-    """Return what the end of a host says that its failure has not said in the same words."""
-    return "" if ended.text in failure.message else ended.text
+def now_text(failure: Failure, ended: HostEnded) -> str:
+    """Return where a host stands and why, as far as its failure has not said so in the same words; it may be nothing."""
+    more = "" if ended.text in failure.message else one_line(ended.text)
+    # The last sentence of an activation's failure is about the host.
+    last = failure.message.rpartition(". ")[2].rpartition("; ")[2]
+    word = {"stopped": " is stopped", "needs-person": " needs a person"}.get(ended.verdict, f" {ended.release}")
+    state = "" if word.strip() and word in last and last != failure.message else words.state_text(ended)
+    return "; ".join(part for part in (state, more) if part)

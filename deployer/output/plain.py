@@ -29,7 +29,7 @@ from deployer.events import (
 from deployer.output import words
 from deployer.output.clean import document, lines, one_line
 from deployer.output.meter import Meter
-from deployer.output.pending import Pending, beyond
+from deployer.output.pending import Pending, now_text
 from deployer.output.sink import Sink
 from deployer.output.texts import command_text, journal_text, listing_text, summary_text, titled
 
@@ -122,10 +122,11 @@ class Plain:
             case _:
                 assert_never(event)
 
-    def _said(self, host: str, text: str, *, none: str = words.LOCAL) -> Iterator[str]:
+    def _said(self, host: str, text: str, *, none: str = words.LOCAL, at: float = 0.0) -> Iterator[str]:
         first, *more = lines(text)
         where = f"{one_line(host) or none} ".lstrip()
-        yield f"{words.time_text(self._clock(), self._clock())} {where}{first}\n"
+        now = self._clock()
+        yield f"{words.time_text(at or now, now)} {where}{first}\n"
         yield from _quoted(more)
 
     def _command_lines(self, event: CommandLine) -> Iterator[str]:
@@ -136,13 +137,19 @@ class Plain:
         yield command_text(event, named=True)
 
     def _phase_started(self, event: PhaseStarted) -> Iterator[str]:
-        if not self._pending.repeats(event):
-            yield from self._said(event.host, f"{event.phase}: {event.text or 'started'}")
+        if held := self._pending.released(event):
+            yield from self._ended_text(*held)
+        if not self._pending.repeats(event) and (self._verbose or words.is_told(event)):
+            yield from self._said(event.host, f"{event.phase}: {event.text or 'started'}", at=event.at)
 
     def _phase_ended(self, event: PhaseEnded) -> Iterator[str]:
         self._meters.pop(event.host, None)
+        if self._verbose or not self._pending.holds(event, self._clock()):
+            yield from self._ended_text(event, event.at)
+
+    def _ended_text(self, event: PhaseEnded, at: float) -> Iterator[str]:
         end = f"{'ok' if event.ok else 'FAILED'} after {words.took_text(event.took_s)}"
-        yield from self._said(event.host, f"{event.phase}: {end}{f': {event.text}' if event.text else ''}")
+        yield from self._said(event.host, f"{event.phase}: {end}{f': {event.text}' if event.text else ''}", at=at)
 
     def _progress(self, event: Progress) -> Iterator[str]:
         now = self._monotonic()
@@ -168,9 +175,8 @@ class Plain:
         first, *more = lines(event.message)
         yield f"FAILED{f' on {one_line(event.host)}' if event.host else ''}: {first}\n"
         yield from _quoted(more)
-        if ended:
-            text = beyond(event, ended)
-            yield f"  now: {words.state_text(ended)}{f'; {one_line(text)}' if text else ''}\n"
+        if ended and (state := now_text(event, ended)):
+            yield f"  now: {state}\n"
         yield from _quoted(event.details)
         evidence = event.evidence if self._verbose else event.evidence[-words.EVIDENCE_LINES :]
         if evidence:

@@ -46,16 +46,18 @@ class Screen:
         starts: bool = False,
         verbose: int = 0,
         lines_are_results: bool = False,
+        results_width: int = 0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Draw a live area where `live`, tell when phases start where `starts`.
 
-        `results` is a plain stream where standard output is no terminal.
+        `results` is a plain stream where standard output is no terminal; listings are made to fit `results_width` there.
         """
         self._progress = progress
         self._results = results
         self._lines_are_results = lines_are_results
+        self._results_width = results_width
         self._clock = clock
         self._monotonic = monotonic
         self._drawing = Drawing(verbose=verbose, starts=starts)
@@ -126,7 +128,7 @@ class Screen:
         drawn = self._drawn(self._drawing.lines(event, self._clock()))
         if isinstance(event, Summary):
             rest = self._drawing.pending.rest(event)
-            return [drawn, summary_table(rest), self._drawn(hints(rest))]
+            return [drawn, summary_table(rest, self._progress.width), self._drawn(hints(rest))]
         return [drawn]
 
     def _drawn(self, lines: Iterable[Line]) -> _Drawn:
@@ -150,7 +152,7 @@ class Screen:
         self._drawing.pending.see(event)
         match event:
             case Listing():
-                return listing_text(event)
+                return listing_text(event, width=self._results_width)
             case Text():
                 return titled(document(event.text), event.host)
             case JournalLine():
@@ -231,17 +233,25 @@ def _segments(line: Line, width: int) -> Iterator[Segment]:
         yield Segment(f"\n{line.rest}", _STYLES["dim"])
         used = cells(line.rest)
     first, *more = folded(line.body, width - used, width - cells(line.rest))
-    yield Segment(first, _STYLES[line.style])
+    yield Segment(first.rstrip(" ") if more else first, _STYLES[line.style])
     for piece in more:
         yield Segment(f"\n{line.rest}", _STYLES["dim"])
-        yield Segment(piece, _STYLES[line.style])
+        yield Segment(piece.rstrip(" ") or piece, _STYLES[line.style])
     yield Segment.line()
 
 
 def open_screen(
-    *, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str], verbose: int, lines_are_results: bool
+    *,
+    stdout: TextIO,
+    stderr: TextIO,
+    environ: Mapping[str, str],
+    verbose: int,
+    lines_are_results: bool,
+    fits: bool = False,
 ) -> Screen:
     """Return a screen on these streams: what they can show is read from them and from the environment.
+
+    Where results `fit`, tables in a pipe are no wider than `COLUMNS` says, too.
 
     `NO_COLOR` takes the colours (not bold and dim); `FORCE_COLOR` gives them to a stream that is no terminal. There
     is a live area only on a terminal that can move its cursor, and none in CI: its redraws would fill the log.
@@ -255,19 +265,24 @@ def open_screen(
         starts=not live,
         verbose=verbose,
         lines_are_results=lines_are_results,
+        results_width=_columns(environ) or 0 if fits else 0,
     )
+
+
+def _columns(environ: Mapping[str, str]) -> int | None:
+    columns = environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() else None
 
 
 def _console(stream: TextIO, environ: Mapping[str, str]) -> Console:
     terminal = stream.isatty()
-    columns = environ.get("COLUMNS", "")
     return Console(
         file=cast("TextIO", Sink(stream)),
         force_terminal=terminal or is_set(environ, "FORCE_COLOR"),
         # A log has no TERM to tell what it can show.
         color_system="auto" if terminal else "standard" if is_set(environ, "FORCE_COLOR") else None,
         no_color=bool(environ.get("NO_COLOR")),  # any value but the empty one: https://no-color.org
-        width=None if terminal else int(columns) if columns.isdecimal() else _LOG_WIDTH,
+        width=None if terminal else _columns(environ) or _LOG_WIDTH,
         markup=False,
         emoji=False,
         highlight=False,

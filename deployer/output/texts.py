@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from deployer.events import CommandLine, JournalLine, Listing, Summary
 from deployer.output import words
-from deployer.output.clean import cells, lines, one_line
+from deployer.output.clean import lines, one_line
+from deployer.output.layout import Line, lay_out
 
 _PRIORITIES = {0: " emergency", 1: " alert", 2: " critical", 3: " error", 4: " warning"}
 
@@ -26,16 +27,33 @@ def command_text(event: CommandLine, *, named: bool) -> str:
     return "".join(f"{head}{text}\n" for text in lines(event.text))
 
 
-def listing_text(listing: Listing) -> str:
-    """Return rows as aligned columns under their headings, two spaces apart."""
-    if not listing.rows:
+def listing_text(listing: Listing, *, width: int = 0) -> str:
+    """Return rows as aligned columns under their headings, two spaces apart, a line for each unless there is a width."""
+    if not listing.shown:
         return f"{one_line(listing.empty)}\n"
-    rows = [[words.cell_text(column, row.get(column)) for column in listing.columns] for row in listing.rows]
-    return _aligned([[words.header_text(column).upper() for column in listing.columns], *rows])
+    headers = [words.header_text(column).upper() for column in listing.columns]
+    return _drawn(lay_out(headers, grid(listing), width=width, optional=optional(listing)))
+
+
+def grid(listing: Listing) -> list[list[str]]:
+    """Return the cells of a listing's rows."""
+    return [[words.cell_text(column, row.get(column)) for column in listing.columns] for row in listing.shown]
+
+
+def optional(listing: Listing) -> list[int]:
+    """Return the numbers of the columns that may be left out."""
+    return [listing.columns.index(column) for column in listing.optional if column in listing.columns]
 
 
 def summary_text(summary: Summary) -> str:
     """Return the summary's hosts as aligned columns; a column that says nothing is left out."""
+    columns, rows = summary_grid(summary)
+    heads = ["RESULT" if column == "verdict" else words.header_text(column).upper() for column in columns]
+    return _drawn(lay_out(heads, rows)) if rows else ""
+
+
+def summary_grid(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """Return the columns that say something, and the cells of each host."""
     columns = [
         column
         for column in ("host", "verdict", "release", "before", "took_s", "text")
@@ -50,8 +68,7 @@ def summary_text(summary: Summary) -> str:
         ]
         for host in summary.hosts
     ]
-    heads = ["RESULT" if column == "verdict" else words.header_text(column).upper() for column in columns]
-    return _aligned([heads, *rows]) if rows else ""
+    return columns, rows
 
 
 def titled(text: str, host: str) -> str:
@@ -61,9 +78,5 @@ def titled(text: str, host: str) -> str:
     return f"{title}{body}\n"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(cells(text) for text in column) for column in zip(*rows, strict=True)]
-    return "".join(
-        "  ".join(text + " " * (width - cells(text)) for text, width in zip(row, widths, strict=True)).rstrip() + "\n"
-        for row in rows
-    )
+def _drawn(laid_out: Iterable[Line]) -> str:
+    return "".join("".join(text for text, _ in line) + "\n" for _, line in laid_out)

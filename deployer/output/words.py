@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 from typing import Any
 
-from deployer.events import HostEnded, Verdict
+from deployer.events import HostEnded, PhaseStarted, Verdict
 from deployer.output.clean import one_line
 
 _UTC = re.compile(r"[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}Z")
@@ -19,9 +19,14 @@ EVIDENCE_LINES = 10
 """How many of the last journal lines of a failed start are said again at the end: with the failure before them and
 the summary behind, they fit a terminal of 24 lines."""
 
+LONG_PHASES = frozenset({"build", "download", "upload", "health", "go back"})
+"""Phases that take long, or wait: that they start is told, of the others only that they end."""
+
 VERDICTS: dict[Verdict, str] = {
     "changed": "changed",
     "unchanged": "unchanged",
+    "staged": "staged",
+    "started": "started",
     "rolled-back": "went back",
     "stopped": "stopped",
     "failed": "failed",
@@ -79,6 +84,8 @@ def state_text(ended: HostEnded) -> str:
     words: dict[Verdict, str] = {
         "changed": on or "changed",
         "unchanged": f"{on}, as before" if on else "as before",
+        "staged": f"staged, still {on}" if on else "staged, and nothing was switched",
+        "started": "its activation goes on by itself",
         "rolled-back": f"back {on}" if on else "back on the release before",
         "stopped": "stopped: no release has proved itself there yet",
         "failed": f"still {on}" if on else "nothing was switched",
@@ -87,6 +94,11 @@ def state_text(ended: HostEnded) -> str:
         "skipped": f"not touched, {on}" if on else "not touched",
     }
     return one_line(words[ended.verdict])
+
+
+def is_told(event: PhaseStarted) -> bool:
+    """Tell whether people want to know that a phase starts: one that has something to say, or takes long."""
+    return event.phase != "connect" and (bool(event.text) or event.phase in LONG_PHASES)
 
 
 def header_text(column: str) -> str:
@@ -114,4 +126,5 @@ def cell_text(column: str, value: Any) -> str:
         return took_text(value)
     if isinstance(value, str) and _UTC.fullmatch(value):
         return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return one_line(str(value))
+    # Lines of a remark, such as systemd's on a unit, stand behind each other.
+    return one_line("; ".join(part.strip(" ") for part in str(value).split("\n") if part.strip(" "))) or "-"

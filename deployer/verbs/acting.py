@@ -85,8 +85,9 @@ def one_off(run: Run, command: str, *, hosts: Sequence[Host] = ()) -> int:
             lines = session.lines()
             # The first line is the script's, the rest the command's.
             words((next(lines, ""),), host=remote.host.name)
+            shown = run.engine.mask(command)
             for text in lines:
-                run.emit(CommandLine(host=remote.host.name, command="run", text=run.engine.mask(text)))
+                run.emit(CommandLine(host=remote.host.name, command=shown, text=run.engine.mask(text)))
             return session.status(run.config.ssh.step_timeout_s)
         finally:
             session.close()

@@ -1,21 +1,25 @@
-"""status, releases, logs, check, env, unit: looking at hosts, changing nothing."""
+"""status, releases, logs, env: looking at hosts, changing nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from deployer.env import compare, parse_systemd
 from deployer.errors import InterruptedByUserError, UsageError
-from deployer.events import Listing, Note
+from deployer.events import JournalLine, Listing, Note
 from deployer.host.facts import Facts
 from deployer.journal import journal_line
 from deployer.model import Host
 from deployer.remote import Remote
+from deployer.verbs import history
 from deployer.verbs.run import Run
 
 PRIORITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+
+LAST_LINES = "100"
+"""How many lines `logs` shows where it is not told: with --deploy, all of that activation."""
 
 
 def status(run: Run) -> int:
@@ -24,28 +28,35 @@ def status(run: Run) -> int:
 
     def done(host: Host, facts: Facts) -> None:
         rows.append(_status_row(host, facts))
-        for text in facts.drift:
-            run.emit(Note(level="warning", text=text, host=host.name))
-        if facts.frozen:
-            run.emit(
-                Note(
-                    level="info",
-                    text=f"locked by {facts.frozen.who} {facts.frozen.span}: {facts.frozen.reason}",
-                    host=host.name,
-                )
-            )
-        if facts.under_way:
-            hint = f"deployer attach --host {host.name}"
-            what = f" of {facts.trial['to']}, started by {facts.trial.get('who', '?')}" if facts.trial else ""
-            run.emit(Note(level="info", text=f"an activation{what} is under way", host=host.name, hint=hint))
-        elif facts.committing or facts.trial:
-            hint = "the next deploy or rollback finishes or undoes it"
-            run.emit(Note(level="warning", text="an activation was cut off", host=host.name, hint=hint))
+        for note in _status_notes(host, facts):
+            run.emit(note)
 
     code = run.engine.each(run.hosts, lambda remote: remote.probe(health=True), done)
     columns = ("host", "release", "state", "since", "restarts", "health", "drift")
-    run.emit(Listing(name="status", columns=columns, rows=tuple(rows)))
+    _list(run, Listing(name="status", columns=columns, rows=tuple(rows), optional=("restarts", "since")), code)
     return code
+
+
+def _status_notes(host: Host, facts: Facts) -> Iterator[Note]:
+    if facts.frozen:
+        text = f"locked by {facts.frozen.who} {facts.frozen.span}: {facts.frozen.reason}"
+        yield Note(level="info", text=text, host=host.name)
+    if facts.under_way:
+        what = f" of {facts.trial['to']}, started by {facts.trial.get('who', '?')}" if facts.trial else ""
+        hint = f"deployer attach --host {host.name}"
+        yield Note(level="info", text=f"an activation{what} is under way", host=host.name, hint=hint)
+    elif facts.committing or facts.trial:
+        hint = "the next deploy or rollback finishes or undoes it"
+        yield Note(level="warning", text="an activation was cut off", host=host.name, hint=hint)
+    elif release := history.cut_off(facts):
+        text = f"{release} was cut off before it proved itself, most likely by a power cut or reboot"
+        yield Note(level="warning", text=text, host=host.name, hint=f"deployer deploy --host {host.name}")
+
+
+def _list(run: Run, listing: Listing, code: int) -> None:
+    """Show a listing; where no host could be asked there is none to show."""
+    if listing.rows or not code:
+        run.emit(listing)
 
 
 def _status_row(host: Host, facts: Facts) -> dict[str, Any]:
@@ -58,7 +69,7 @@ def _status_row(host: Host, facts: Facts) -> dict[str, Any]:
         "release": facts.committed or None,
         "on_trial": facts.trial.get("to"),
         "state": shown if "to" not in facts.trial else f"{shown}, with {facts.trial['to']} on trial",
-        "since": state.get("StateChangeTimestamp") or None,
+        "since": history.since(state.get("StateChangeTimestamp", "")),
         "restarts": int(state.get("NRestarts") or 0),
         "health": facts.health or None,
         "drift": list(facts.drift) or None,
@@ -73,128 +84,118 @@ def _status_row(host: Host, facts: Facts) -> dict[str, Any]:
 
 
 def releases(run: Run) -> int:
-    """List the releases of each host in the order of its ledger, newest first."""
+    """List the releases of each host in the order of its ledger, newest first; in JSON those that were pruned, too."""
     rows: list[Mapping[str, Any]] = []
 
     def done(host: Host, facts: Facts) -> None:
-        rows.extend(_release_rows(host, facts))
+        found = history.release_rows(facts)
+        rows.extend({"host": host.name, **row} for row in found)
+        if pruned := sum(not row["here"] for row in found):
+            text = f"{pruned} pruned before {'is' if pruned == 1 else 'are'} left out; --output json tells of all"
+            run.emit(Note(level="info", text=text, host=host.name))
         if facts.torn_ledger_lines:
             text = f"{facts.torn_ledger_lines} line(s) of the ledger cannot be read"
             run.emit(Note(level="warning", text=text, host=host.name))
 
     code = run.engine.each(run.hosts, lambda remote: remote.probe(), done)
+    shown = [row for row in rows if row["here"]]
     columns = ["release", "when", "who", "verdict", "size_bytes", "marks"]
     if len(run.hosts) > 1:
         columns.insert(0, "host")
-    if any(row["revision"] for row in rows):
+    if any(row["revision"] for row in shown):
         columns.insert(columns.index("when"), "revision")
-    run.emit(Listing(name="releases", columns=tuple(columns), rows=tuple(rows), empty="no releases yet"))
+    if any(row["cause"] for row in shown):
+        columns.append("cause")
+    listing = Listing(
+        name="releases",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        empty="no releases yet",
+        only="here",
+        optional=("size_bytes", "revision", "who"),
+    )
+    _list(run, listing, code)
     return code
 
 
-def _release_rows(host: Host, facts: Facts) -> list[dict[str, Any]]:
-    history: dict[str, dict[str, Any]] = {}
-    for entry in facts.ledger:
-        if not entry.id:
-            continue
-        row = history.setdefault(entry.id, {"when": entry.at, "who": entry.who, "verdict": "staged", "cause": None})
-        if entry.event == "staged":
-            row.update(version=entry.version, revision=entry.revision or None)
-        if entry.event in ("good", "bad", "interrupted"):
-            row.update(verdict=entry.event, when=entry.at, who=entry.who or row["who"], cause=entry.cause or None)
-            # The latest activation decides the order.
-            history[entry.id] = history.pop(entry.id)
-    here = {release.id: release for release in facts.releases}
-    rows = []
-    for release_id in reversed([*history, *(each for each in here if each not in history)]):
-        release = here.get(release_id)
-        marks = [
-            word
-            for word, holds in (
-                ("current", release_id == facts.committed),
-                ("running", release_id == facts.running and release_id != facts.committed),
-                ("rollback target", release_id == facts.rollback_target()),
-                ("pinned", release is not None and release.pinned),
-                ("pruned", release is None),
-            )
-            if holds
-        ]
-        known = history.get(release_id, {})
-        rows.append(
-            {
-                "host": host.name,
-                "release": release_id,
-                "version": known.get("version"),
-                "revision": known.get("revision"),
-                "when": known.get("when"),
-                "who": known.get("who"),
-                "verdict": known.get("verdict"),
-                "size_bytes": None if release is None else release.size_bytes,
-                "marks": marks or None,
-                "cause": known.get("cause"),
-            }
-        )
-    return rows
-
-
-def logs(run: Run, *, follow: bool, lines: int, since: str, until: str, priority: str, grep: str, deploy: str) -> int:
+def logs(run: Run, *, follow: bool, lines: str, since: str, until: str, priority: str, grep: str, deploy: str) -> int:
     if priority and priority not in PRIORITIES and not priority.isdigit():
         raise UsageError(f"--priority {priority} is not known", hint=f"one of {', '.join(PRIORITIES)}, or 0 to 7")
-    args = ["--lines", str(lines)]
-    for flag, value in (("--since", since), ("--until", until), ("--priority", priority), ("--grep", grep)):
-        if value:
-            args += [flag, value]
-    if follow:
-        args.append("--follow")
+    if lines and lines != "all" and not lines.isdigit():
+        raise UsageError(f"--lines {lines} is no number", hint="how many of the last lines, or: --lines all")
+    if follow and until:
+        raise UsageError(f"--follow has no end, and --until {until} is one", hint="leave one of the two out")
+    if deploy and (since or until):
+        raise UsageError("--deploy has a time of its own", hint="leave --since and --until out")
+    matching = tuple(
+        word for flag, value in (("--priority", priority), ("--grep", grep)) if value for word in (flag, value)
+    )
 
     def work(remote: Remote) -> int:
         run.learn(remote)
-        wanted = tuple(args)
-        if deploy:
-            wanted = (*_span(remote.probe(), deploy, remote.host), *(args[2:] if lines == DEFAULT_LINES else args))
-        session = remote.journal(wanted)
-        found = (journal_line(text, host=remote.host.name) for text in session.lines())
-        lines_found = (replace(line, message=run.engine.mask(line.message)) for line in found if line is not None)
-        # With --grep and --lines, journalctl turns the order round.
-        for line in sorted(lines_found, key=lambda line: line.at) if grep and not follow else lines_found:
-            run.emit(line)
-        status = session.status(run.config.ssh.step_timeout_s)
-        # --grep without a match ends with 1 too, and says nothing.
-        if status and (said := session.stderr.strip()):
-            raise UsageError(f"journalctl on {remote.host.name} says: {said.splitlines()[-1]}", host=remote.host.name)
-        return status
+        span = _span(remote.probe(), deploy, remote.host) if deploy else history.Span(since=since, until=until)
+        if follow and span.until:
+            hint = f"deployer logs --host {remote.host.name} --deploy {deploy}"
+            raise UsageError(f"the activation of {deploy} is over: there is nothing to follow", hint=hint)
+        count = lines or ("all" if deploy or (follow and since) else LAST_LINES)
+        found = _journal(run, remote, (*_times(span, deploy), *matching), count, follow=follow)
+        shown = 0
+        for line in found:
+            shown += 1
+            run.emit(replace(line, message=run.engine.mask(line.message)))
+        return shown
+
+    def done(host: Host, shown: int) -> None:
+        if not shown:
+            run.emit(Note(level="info", text="no lines match" if matching else "no lines", host=host.name))
 
     try:
-        return run.engine.each(run.hosts, work, lambda _host, _status: None)
+        return run.engine.each(run.hosts, work, done)
     except KeyboardInterrupt:
         if not follow:
             raise
         return InterruptedByUserError.exit_code  # the usual end: nothing to tell
 
 
-DEFAULT_LINES = 100
-
-
-def _span(facts: Facts, release: str, host: Host) -> tuple[str, ...]:
-    """Return journalctl's arguments for the time of a release's last activation."""
-    entries = [entry for entry in facts.ledger if entry.id.startswith(release) and entry.token]
-    if not entries:
+def _journal(run: Run, remote: Remote, where: tuple[str, ...], count: str, *, follow: bool) -> Iterator[JournalLine]:
+    """Yield the last `count` lines, oldest first; then, to follow, those that come."""
+    # With --since, journalctl's --lines counts from the beginning, if it is not told to go backwards.
+    backwards = count != "all" and not follow
+    args = ("--lines", count, *where, *(("--follow",) if follow else ()), *(("--reverse",) if backwards else ()))
+    session = remote.journal(args)
+    found = (journal_line(text, host=remote.host.name) for text in session.lines())
+    lines = (line for line in found if line is not None)
+    yield from reversed(list(lines)) if backwards else lines
+    status = session.status(run.config.ssh.step_timeout_s)
+    # --grep without a match ends with 1 too, and says nothing.
+    if status and (said := session.stderr.strip()):
         raise UsageError(
-            f"no activation of {release!r} in the ledger of {host.name}", hint=f"deployer releases --host {host.name}"
+            f"journalctl on {remote.host.name} says: {said.splitlines()[-1]}",
+            host=remote.host.name,
+            hint='times are like "2026-11-23 22:00", today or "2 hours ago"; more of them: man systemd.time',
         )
-    token = entries[-1].token
-    times = [entry.at for entry in entries if entry.token == token]
-    begin, end = times[0], times[-1]
-    span = ("--since", _utc(begin))
-    # A good release runs on: its log has no end yet. One second more, as times are cut to seconds.
-    return span if entries[-1].event == "good" else (*span, "--until", _utc(end, plus_s=1))
 
 
-def _utc(at: str, *, plus_s: int = 0) -> str:
-    from datetime import datetime, timedelta
+def _span(facts: Facts, release: str, host: Host) -> history.Span:
+    """Return the time of a release's last activation."""
+    hint = f"deployer releases --host {host.name}"
+    ids = history.named(facts, release)
+    if not ids:
+        raise UsageError(f"no activation of {release!r} in the ledger of {host.name}", hint=hint)
+    if len({each.rpartition("-")[0] for each in ids}) > 1:
+        raise UsageError(f"{release!r} could be any of {', '.join(ids)} on {host.name}", hint=hint)
+    return history.span(facts, ids)
 
-    moment = datetime.fromisoformat(at) + timedelta(seconds=plus_s)
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+def _times(span: history.Span, deploy: str) -> tuple[str, ...]:
+    given = (("--since", span.since), ("--until", span.until))
+    return tuple(word for flag, at in given if at for word in (flag, _utc(at) if deploy else at))
+
+
+def _utc(at: str) -> str:
+    from datetime import datetime
+
+    return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def env(run: Run, *, reveal: bool) -> int:
@@ -216,10 +217,10 @@ def env(run: Run, *, reveal: bool) -> int:
             row: dict[str, Any] = {"host": host.name, "name": name, "state": state, "from": wanted.origins.get(name)}
             if reveal:
                 row["here"] = wanted.values[name].reveal() if name in wanted.values else None
-                row["on the host"] = there[name].reveal() if name in there else None
+                row["on_host"] = there[name].reveal() if name in there else None
             rows.append(row)
 
     code = run.engine.each(run.hosts, work, done)
-    columns = ("host", "name", "state", "from", *(("here", "on the host") if reveal else ()))
-    run.emit(Listing(name="env", columns=columns, rows=tuple(rows), empty="no environment"))
+    columns = ("host", "name", "state", "from", *(("here", "on_host") if reveal else ()))
+    _list(run, Listing(name="env", columns=columns, rows=tuple(rows), empty="no environment"), code)
     return code

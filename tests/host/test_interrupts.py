@@ -195,7 +195,7 @@ def test_a_detached_deploy_is_attached_to(slow: Project, steady: OnHost) -> None
     done = slow.run(*ticking(slow, "2.2.0"), "--detach")
     assert done.status == 0
     assert row(done) == (
-        "unchanged",
+        "started",
         "the activation goes on by itself",
         f"deployer attach --host {steady.host.name}",
     )

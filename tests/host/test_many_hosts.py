@@ -241,4 +241,4 @@ def test_the_plain_summary_tells_which_host_is_on_what(fleet: Fleet, tmp_path: P
     assert [one, "changed"] in [line[:2] for line in lines]
     assert [two, "went", "back"] in [line[:3] for line in lines]
     assert [last, "skipped"] in [line[:2] for line in lines]
-    assert f"now: back on {fleet.hosts[1].current}" in done.stderr
+    assert f"is back on {fleet.hosts[1].current}" in done.stderr

@@ -127,7 +127,7 @@ def deployed(hosts: int, *, good: bool = True) -> Iterator[Timed]:
         yield from activated(name, good=fine)
         ends.append(ended(name, good=fine))
         yield 0.0, ends[-1]
-    title = f"deploy of hello {NEW}: " + ("done" if good else f"{names[-1]} went back")
+    title = f"deploy hello {NEW}"
     yield 0.0, Summary(title=title, hosts=tuple(ends), exit_code=0 if good else 1, took_s=94.0)
 
 

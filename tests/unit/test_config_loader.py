@@ -656,8 +656,9 @@ def test_a_config_that_is_missing_leads_to_init(tmp_path: Path) -> None:
 def test_a_named_config_that_is_missing_says_who_named_it(
     tmp_path: Path, explicit: str | None, environ: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         find(explicit, environ, tmp_path)
+    assert ("deployer init" in caught.value.hint) == (explicit != "")
 
 
 @pytest.mark.parametrize("name", ["deployer-shop", "deployer-recover@shop", "deployer-"])

@@ -24,16 +24,31 @@ def test_the_starter_config_loads(tmp_path: Path) -> None:
     assert config.artifact.path == f"{tmp_path}/config/../_build/prod/shop-*.tar.gz"
 
 
-def test_the_starter_config_loads_with_all_that_is_off_in_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("others", "started_by"),
+    [('"../dist|"exec"|exec_start|"bin/migrate"', ""), ("_build|mix release|eval", "bin/server")],
+    ids=["an Elixir release", "any other tarball"],
+)
+def test_the_starter_config_loads_with_all_that_is_off_in_it(tmp_path: Path, others: str, started_by: str) -> None:
     init(tmp_path, name="shop")
     path = tmp_path / "config/deploy.toml"
     text = path.read_text(encoding="utf-8")
     on = re.sub(r"(?m)^# (?=[a-z_]+ = |\[)", "", text)
     assert on.count("\n#") < text.count("\n#") - 8
-    path.write_text(on, encoding="utf-8")
+    path.write_text("".join(line for line in on.splitlines(keepends=True) if not re.search(others, line)))
     config = load(path)
     assert config.default_hosts == "prod"
     assert config.health.http
+    assert config.service.exec_start == started_by
+    assert config.service.migrate
+
+
+def test_no_value_of_the_example_is_a_word_of_the_service(tmp_path: Path) -> None:
+    # Values are masked wherever they are shown: the app's name among them would hide half the journal.
+    init(tmp_path, name="shopping")
+    text = (tmp_path / "config/env/prod.env.example").read_text(encoding="utf-8")
+    assert "shopping" not in text
+    assert re.findall(r"(?m)^\w+=(.+)$", text) == []
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,16 @@ def test_a_file_that_is_not_there_is_the_only_fault(tmp_path: Path) -> None:
 def test_the_hint_can_be_typed_whatever_the_file_is_called(tmp_path: Path) -> None:
     with pytest.raises(EnvError) as caught:
         gather(config(tmp_path, EnvSource(file=tmp_path / "my prod.env")), host(), environ={})
-    assert caught.value.hint.endswith(f"install -m 600 /dev/null '{tmp_path}/my prod.env'")
+    assert caught.value.hint.endswith(f"install -m 600 /dev/null '{tmp_path}/my prod.env' (then fill it in)")
+
+
+def test_a_missing_file_is_made_of_its_example_where_there_is_one(tmp_path: Path) -> None:
+    file, example = tmp_path / "prod.env", tmp_path / "prod.env.example"
+    for source in ("/dev/null", str(example)):
+        with pytest.raises(EnvError) as caught:
+            gather(config(tmp_path, EnvSource(file=file)), host(), environ={})
+        assert f"install -m 600 {source} {file}" in caught.value.hint
+        example.write_text("A=\n")
 
 
 def test_a_directory_in_place_of_the_file_is_a_fault(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from deployer.events import (
     Progress,
     Summary,
     Text,
+    Verdict,
 )
 from deployer.output.plain import Plain
 
@@ -143,9 +144,9 @@ FAILED on prod2: 1.4.2 answered 500
 {evidence}  next: deployer logs --host prod2
 
 deploy (1 min 10 s, exit status 1)
-HOST   RESULT     RELEASE  BEFORE  TOOK
-prod1  changed    1.4.2    1.4.1   9.0 s
-prod2  went back  1.4.1    -       1 min 00 s
+HOST   RESULT     RELEASE  BEFORE  TOOK        TEXT
+prod1  changed    1.4.2    1.4.1   9.0 s       -
+prod2  went back  1.4.1    -       1 min 00 s  answered 500
 """
     )
 
@@ -327,3 +328,79 @@ def test_threads_take_turns() -> None:
     for first, second in zip(texts[::2], texts[1::2], strict=True):
         host, number = first.split(" | ")[0], first.rsplit(" ", 1)[1]
         assert second == f"{host} |          {number}"
+
+
+def test_a_phase_is_told_when_it_ends_and_a_long_one_when_it_starts() -> None:
+    events = (
+        PhaseStarted(host="prod1", phase="connect"),
+        1.0,
+        PhaseEnded(host="prod1", phase="connect", ok=True, took_s=1.0),
+        2.0,
+        PhaseStarted(host="prod1", phase="upload"),
+        PhaseEnded(host="prod1", phase="upload", ok=True),
+        PhaseStarted(host="prod1", phase="unpack"),
+        PhaseEnded(host="prod1", phase="unpack", ok=True),
+    )
+    assert (
+        written(*events)[1]
+        == """\
+12:00:01 prod1 connect: ok after 1.0 s
+12:00:03 prod1 upload: started
+12:00:03 prod1 upload: ok after 0.0 s
+12:00:03 prod1 unpack: ok after 0.0 s
+"""
+    )
+    verbose = written(*events, verbose=1)[1]
+    assert verbose.startswith("12:00:00 prod1 connect: started\n12:00:01 prod1 connect: ok after 1.0 s\n")
+    assert verbose.count("started") == 3
+
+
+def test_that_a_host_was_reached_is_not_told_where_nothing_comes_of_it() -> None:
+    connect = (PhaseStarted(host="prod1", phase="connect"), PhaseEnded(host="prod1", phase="connect", ok=True))
+    row = Listing(name="status", columns=("host",), rows=({"host": "prod1"},))
+    assert written(*connect, row) == ("HOST\nprod1\n", "")
+    assert "connect: ok" in written(*connect, row, verbose=1)[1]
+    failed = PhaseEnded(host="prod1", phase="connect", ok=False)
+    assert "connect: FAILED" in written(connect[0], failed)[1]
+    # The link was lost meanwhile: that it is back is news.
+    lost = (*connect, PhaseStarted(host="prod1", phase="start"), *connect)
+    assert written(*lost)[1].count("connect: ok") == 2
+
+
+def test_what_is_told_after_the_fact_bears_the_time_of_the_fact() -> None:
+    _, stderr = written(
+        PhaseStarted(host="prod1", phase="health", at=NOON - 60),
+        PhaseEnded(host="prod1", phase="health", ok=True, took_s=5.0, at=NOON - 55),
+    )
+    assert stderr == "11:59:00 prod1 health: started\n11:59:05 prod1 health: ok after 5.0 s\n"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "release", "end", "now"),
+    [
+        ("rolled-back", "1.4.1", "prod1 is back on 1.4.1", ""),
+        ("stopped", "", "There was nothing to go back to: the service is stopped on prod1", ""),
+        ("failed", "1.4.1", "prod1 still serves 1.4.1", ""),
+        ("needs-person", "1.4.1", "prod1 needs a person", ""),
+        ("failed", "", "Nothing was started on prod1", "  now: nothing was switched\n"),
+        ("failed", "1.4.1", "Nothing was switched on prod1", "  now: still on 1.4.1\n"),
+    ],
+)
+def test_where_a_host_stands_is_said_once(verdict: Verdict, release: str, end: str, now: str) -> None:
+    ended = HostEnded(host="prod1", verdict=verdict, release=release, text="answered 500")
+    failure = Failure(host="prod1", message=f"1.4.2 did not prove itself: answered 500. {end}")
+    _, stderr = written(failure, Summary(title="deploy", hosts=(ended,), exit_code=1))
+    assert stderr.partition("\n\ndeploy")[0] == f"\nFAILED on prod1: {failure.message}\n{now}".rstrip("\n")
+
+
+@pytest.mark.parametrize(("verdict", "word"), [("staged", "staged"), ("started", "started")])
+def test_what_was_asked_for_and_not_switched_has_a_word_of_its_own(verdict: Verdict, word: str) -> None:
+    ended = HostEnded(host="prod1", verdict=verdict, release="1.4.1")
+    assert f"prod1  {word}" in written(Summary(title="deploy", hosts=(ended,), exit_code=0))[1]
+
+
+def test_a_message_that_is_all_there_is_to_say_is_not_repeated_in_the_table() -> None:
+    ended = HostEnded(host="prod1", verdict="failed", text="no answer")
+    _, stderr = written(Failure(host="prod1", message="no answer"), Summary(title="t", hosts=(ended,), exit_code=5))
+    assert stderr.count("no answer") == 1
+    assert stderr.endswith("HOST   RESULT\nprod1  failed\n")

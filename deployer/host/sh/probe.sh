@@ -25,6 +25,7 @@ probe() {
     for tool in bash tar gzip sha256sum base64 flock systemctl systemd-run systemd-analyze journalctl awk sed grep find; do
         command -v "$tool" >/dev/null || printf 'tool %s\n' "$tool"
     done
+    export TZ=UTC # for the times that systemctl prints
     fact systemd "$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
     fact system_state "$(systemctl is-system-running 2>/dev/null || true)"
     fact machine "$(uname -m)"
