@@ -19,6 +19,9 @@ from deployer.tasks import namespace
 _NEXT = "\nnext: deployer --list, or deployer --help TASK"
 
 
+_CORE = ("help", "version", "list", "list-depth", "list-format", "complete", "print-completion-script")
+
+
 class Deployer(Program):
     """Invoke's program, but with our exit status for a faulty command line, and no traceback for one."""
 
@@ -29,10 +32,27 @@ class Deployer(Program):
             # Before the task it is Invoke's own option, for a file of another kind.
             path = self.args.config.value
             raise Exit(f"error: --config stands behind the task\nnext: deployer TASK --config {path}", code=2)
+        for name, argument in self.args.items():
+            # Invoke's, for tasks that run local commands: here they would do nothing, --dry least of all.
+            if name not in _CORE and argument.value and argument.value != argument.default:
+                raise Exit(f"error: there is no option --{name} before a task\nnext: deployer --help", code=2)
 
     def parse_tasks(self) -> None:
         with self._usage():
             super().parse_tasks()
+        if len(self.tasks) > 1:
+            first, second = self.tasks[0].name, self.tasks[1].name
+            quoted = f'quote the command: deployer run "… {second} …"' if first == "run" else f"deployer {first}"
+            raise Exit(f"error: one task at a time, and here are {first} and {second}\nnext: {quoted}", code=2)
+
+    def print_help(self) -> None:
+        """Show what there is of options before a task, and the tasks."""
+        sys.stdout.write(f"Usage: {self.binary} TASK [options]\n\nOptions before a task:\n\n")
+        names = tuple(f"--{name}" for name in _CORE)
+        self.print_columns(
+            [each for each in self.initial_context.help_tuples() if any(name in each[0] for name in names)]
+        )
+        self.list_tasks()
 
     def execute(self) -> None:
         try:
@@ -56,7 +76,9 @@ class Deployer(Program):
 def main() -> None:
     """Run the program. SIGTERM and SIGHUP end it as Ctrl-C does: in order, telling the state of each host."""
     for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, _interrupt)
+        # Started with nohup, a closed terminal is nothing to end for.
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, _interrupt)
     try:
         Deployer(name="deployer", binary="deployer", namespace=namespace, version=__version__).run()
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -38,7 +39,8 @@ def verb(
         own = [each for each in inspect.signature(body).parameters.values() if each.name != "run"]
 
         @functools.wraps(body)
-        def task(_context: Context, host: list[str], config: str, output: str, **options: Any) -> None:
+        def task(context: Context, host: list[str], config: str, output: str, **options: Any) -> None:
+            _refuse_misread(context)
             code = execute(lambda run: body(run, **options), host, config, output, lines_are_results=lines_are_results)
             if code:
                 raise Exit(code=code)
@@ -66,6 +68,19 @@ def verb(
         return body
 
     return made
+
+
+def _refuse_misread(context: Context) -> None:
+    """Refuse what Invoke takes for something else than it says.
+
+    Its --dry is for local commands: a task of ours would really run. A --host without a name, as of an empty variable,
+    is none at all to it, and the default hosts would be meant.
+    """
+    if context.config.run.dry:
+        raise Exit("error: there is no --dry\nnext: deployer plan, or --plan behind deploy or rollback", code=2)
+    words = [*sys.argv[1:], "--"]
+    if any(word == "--host" and following.startswith("-") for word, following in itertools.pairwise(words)):
+        raise Exit("error: --host stands there without a name\nnext: --host NAME, or leave it out", code=2)
 
 
 def execute(
@@ -319,12 +334,16 @@ def ping(run: Run) -> int:
     return acting.kind_command(run, "ping")
 
 
-@verb(reason="why; shown to whoever meets the lock", until="a time (2026-11-24T08:00) or duration (45m)")
-def lock(run: Run, *, reason: str = "", until: str = "") -> int:
+@verb(
+    reason="why; shown to whoever meets the lock",
+    until="a time (2026-11-24T08:00) or duration (45m)",
+    force="replace somebody else's lock",
+)
+def lock(run: Run, *, reason: str = "", until: str = "", force: bool = False) -> int:
     """Refuse every activation but a rollback."""
     from deployer.verbs import acting
 
-    return acting.lock(run, reason=reason, until=until)
+    return acting.lock(run, reason=reason, until=until, force=force)
 
 
 @verb(force="take away somebody else's lock without a question")
@@ -363,10 +382,10 @@ def init(run: Run, *, name: str = "") -> int:
     positional=("action",),
     action="up, list, ssh, reboot, powercut, boot or down",
     name="which host (default: sandbox1; down: all)",
-    suite="the Debian release of a new host: bookworm or trixie",
+    suite="the Debian release of a new host: bookworm (default) or trixie",
     command="for ssh: run this instead of a shell",
 )
-def sandbox(run: Run, *, action: str, name: str = "", suite: str = "bookworm", command: str = "") -> int:
+def sandbox(run: Run, *, action: str, name: str = "", suite: str = "", command: str = "") -> int:
     """Throwaway systemd hosts on this machine."""
     from deployer.verbs import here
 

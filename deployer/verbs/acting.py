@@ -11,7 +11,7 @@ from typing import Any
 
 from deployer import durations, kinds
 from deployer.activation import Follower, since
-from deployer.errors import UsageError
+from deployer.errors import LockedError, UsageError
 from deployer.events import CommandLine, Listing, Note
 from deployer.host.facts import Facts
 from deployer.host.replies import words
@@ -21,6 +21,9 @@ from deployer.kinds.base import Release
 from deployer.model import Host
 from deployer.remote import Remote
 from deployer.verbs.run import Run
+
+LEAST_KEPT = 2
+"""As `[app] keep` has it: the committed release, and the one to go back to."""
 
 
 def control(run: Run, verb: str) -> int:
@@ -155,32 +158,47 @@ def _command_of_kind(run: Run, name: str) -> tuple[int, str]:
     return code, "".join(found[:1])
 
 
-def lock(run: Run, *, reason: str, until: str) -> int:
-    """Refuse every activation but a rollback, until it is taken away or a time has come."""
+def lock(run: Run, *, reason: str, until: str, force: bool) -> int:
+    """Refuse every activation but a rollback, until it is taken away or a time has come.
+
+    Raises:
+        LockedError: Somebody else has locked it already, and `force` is not given.
+    """
     if not reason:
         raise UsageError("a lock needs a reason: somebody will meet it", hint='deployer lock --reason "…"')
     until_s = "" if not until else str(_moment(until))
     if until_s and int(until_s) <= time.time():
         raise UsageError(f"--until {until} is in the past", hint="like 2026-11-24T08:00, or 45m")
+    code, others = _locks_of_others(run)
+    if code:
+        return code
+    if others and not force:
+        raise LockedError("it is locked by somebody else; nothing was changed", hint="ask them, or add --force")
     return _mark(run, "lock", lambda remote: remote.mark("freeze", reason, until_s, run.who))
 
 
 def unlock(run: Run, *, force: bool) -> int:
     """Take a lock away; somebody else's only after a question, or with `force`."""
+    code, others = _locks_of_others(run)
+    if code:
+        return code
+    if others and not force and (not run.at_terminal or not run.confirm("Unlock it all the same?")):
+        raise UsageError("the lock is somebody else's; nothing was changed", hint="ask them, or add --force")
+    return _mark(run, "unlock", lambda remote: remote.mark("thaw", run.who))
+
+
+def _locks_of_others(run: Run) -> tuple[int, bool]:
+    """Tell who else has locked the app, and return the exit status of the look and whether there is anybody."""
 
     def work(remote: Remote) -> Facts:
         return remote.probe()
 
     found: dict[str, Facts] = {}
     code = run.engine.each(run.hosts, work, lambda host, facts: found.update({host.name: facts}))
-    if code:
-        return code
     others = {name: facts.frozen for name, facts in found.items() if facts.frozen and facts.frozen.who != run.who}
     for name, frozen in others.items():
-        run.emit(Note(level="warning", text=f"locked by {frozen.who} since {frozen.at}: {frozen.reason}", host=name))
-    if others and not force and (not run.at_terminal or not run.confirm("Unlock it all the same?")):
-        raise UsageError("the lock is somebody else's; nothing was changed", hint="ask them, or add --force")
-    return _mark(run, "unlock", lambda remote: remote.mark("thaw", run.who))
+        run.emit(Note(level="warning", text=f"locked by {frozen.who} {frozen.span}: {frozen.reason}", host=name))
+    return code, bool(others)
 
 
 def _moment(text: str) -> int:
@@ -207,6 +225,10 @@ def pin(run: Run, release: str, *, remove: bool) -> int:
 
 def prune(run: Run, *, keep: int, plan_only: bool) -> int:
     """Remove releases beyond the newest `keep`; never one that is committed, good before, pinned or in use."""
+    if keep and keep < LEAST_KEPT:
+        raise UsageError(
+            f"--keep {keep} is too few: the committed release and the one before stay", hint="--keep 2, or more"
+        )
     rows: list[Mapping[str, Any]] = []
 
     def work(remote: Remote) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from deployer.events import Event, Note
 from deployer.masking import Masks
 from deployer.model import Config, Host, Secret
 from deployer.remote import Remote
+from deployer.verbs import asking
 
 if TYPE_CHECKING:
     from deployer.output import Output
@@ -133,7 +134,7 @@ class Run:
         if not self.at_terminal:
             return None
         with self._asking, self.paused():
-            return Secret(getpass.getpass(f"{question}: ", stream=sys.stderr))
+            return asking.secret(question, stopped=self.engine.stopped)
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no on the terminal; without one the answer is yes, as every question has its flag."""

@@ -160,6 +160,9 @@ class TestLock:
         assert quick.run("rollback").status == 0
         assert serves(bare, "1.0.0")
 
+        rival = quick.run("lock", "--reason", "mine")
+        assert (rival.status, "ada" in rival.of("note")[0]["text"]) == (4, True), rival.text
+        assert quick.run("status").of("status")[0]["locked"] == 'the "sale"'
         other = quick.run("unlock")
         assert (other.status, "somebody else's" in other.of("failure")[0]["message"]) == (2, True)
         assert "locked by ada since" in other.of("note")[0]["text"]
