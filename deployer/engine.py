@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
-from deployer.errors import DeployerError
+from deployer.errors import DeployerError, LinkLostError
 from deployer.events import Emit, Failure, HostEnded, PhaseEnded, PhaseStarted, Verdict
 from deployer.model import Config, Host
 from deployer.remote import Remote
@@ -70,16 +70,26 @@ class Engine:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def remote(self, host: Host) -> Remote:
-        """Return the host's open connection, made now where there is none or it is dead."""
+        """Return the host's open connection, made now where there is none or it is dead.
+
+        Raises:
+            LinkLostError: We were interrupted. One that was being made meanwhile is closed again.
+        """
         with self._lock:
             known = self._open.get(host.name)
+        if self.stopped.is_set():
+            raise _interrupted(host)
         if known is not None and known.link.alive:
             return known
         with self.phase(host, "connect"):
             remote = self.connect(host)
-        with self._lock:
-            self._open[host.name] = remote
-        return remote
+            with self._lock:
+                # `close` comes after `stopped`, and under the lock: it meets this connection, or we meet `stopped`.
+                if not self.stopped.is_set():
+                    self._open[host.name] = remote
+                    return remote
+            remote.link.close()
+            raise _interrupted(host)
 
     def close(self) -> None:
         """Close every connection; whatever waits on one is freed."""
@@ -193,6 +203,10 @@ def failure(error: DeployerError, *, host: str = "") -> Failure:
         evidence=error.evidence,
         exit_code=error.exit_code,
     )
+
+
+def _interrupted(host: Host) -> LinkLostError:
+    return LinkLostError(f"interrupted; {host.name} was not asked for anything more", host=host.name)
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -113,6 +113,29 @@ def test_an_interrupt_while_connecting_ends_in_time(lab: Lab, project: Project, 
     assert row(done)[:2] == ("skipped", "interrupted before anything was switched")
 
 
+@pytest.mark.parametrize("words", [("restart",), ("logs", "--follow")], ids=" ".join)
+def test_an_interrupt_while_connecting_asks_nothing_of_the_host(
+    project: Project, steady: OnHost, words: tuple[str, ...]
+) -> None:
+    before = steady.unit("InvocationID")
+    way = project.directory / "way"
+    # The way to the host takes two seconds, so that the interrupt comes before the connection.
+    way.write_text(
+        f"#!/bin/bash\ntouch {way}.begun; for _ in {{1..20}}; do sleep .1; done\n"
+        "exec 3<>/dev/tcp/$1/$2; cat <&3 & cat >&3\n"
+    )
+    way.chmod(0o755)
+    ssh_config = project.directory / "ssh_config"
+    ssh_config.write_text(f"Host *\n  ProxyCommand {way} %h %p\n")
+    project.config.write_text(project.config.read_text().replace("[ssh]", f'[ssh]\nconfig = "{ssh_config}"', 1))
+    with Client(project, *words) as client:
+        wait_for(Path(f"{way}.begun").exists)
+        client.strike(signal.SIGINT)
+        done = client.ended(deadline_s=10)
+    assert done.status == 130, done.text
+    assert steady.unit("InvocationID") == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
 def test_an_interrupt_in_the_upload_is_resumed_by_the_next_deploy(
     project: Project, steady: OnHost, number: signal.Signals

@@ -1,0 +1,117 @@
+"""Many hosts at once: what an interrupt, an error of ours and a bug on one of them do to the rest."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from deployer import config as configs
+from deployer.engine import Engine
+from deployer.errors import LinkLostError
+from deployer.events import Event
+from deployer.model import Host
+from deployer.remote import Remote
+
+CONFIG = """[app]
+name = "shop"
+user = "app"
+[service]
+kind = "exec"
+exec_start = "bin/server"
+[hosts.web1]
+address = "192.0.2.1"
+[hosts.web2]
+address = "192.0.2.2"
+"""
+
+
+class Link:
+    alive = True
+
+    def close(self) -> None:
+        self.alive = False
+
+
+class Far:
+    """Stands in for a `Remote`."""
+
+    def __init__(self) -> None:
+        self.link = Link()
+
+
+class Hosts:
+    """Connections as a test wants them: `gate` holds each until it is set."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.asked: list[str] = []
+        self.made: list[Far] = []
+
+    def connect(self, host: Host) -> Remote:
+        self.asked.append(host.name)
+        assert self.gate.wait(10)
+        far = Far()
+        self.made.append(far)
+        return cast("Remote", far)
+
+
+@pytest.fixture
+def hosts() -> Hosts:
+    return Hosts()
+
+
+@pytest.fixture
+def told() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def engine(tmp_path: Path, hosts: Hosts, told: list[Event]) -> Engine:
+    path = tmp_path / "deploy.toml"
+    path.write_text(CONFIG)
+    return Engine(config=configs.load(path), connect=hosts.connect, emit=told.append, token=lambda: "t")
+
+
+def test_a_connection_that_comes_after_an_interrupt_is_closed_and_not_used(engine: Engine, hosts: Hosts) -> None:
+    host, used = engine.config.hosts[0], []
+
+    def work() -> None:
+        with pytest.raises(LinkLostError, match="interrupted"):
+            used.append(engine.remote(host))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not hosts.asked:
+        pass
+    engine.stopped.set()
+    engine.close()
+    hosts.gate.set()
+    thread.join(10)
+    assert (used, hosts.made[0].link.alive) == ([], False)
+
+
+def test_nobody_is_connected_to_after_an_interrupt(engine: Engine, hosts: Hosts) -> None:
+    engine.stopped.set()
+    with pytest.raises(LinkLostError):
+        engine.remote(engine.config.hosts[0])
+    assert hosts.asked == []
+
+
+def test_an_interrupt_while_hosts_are_connecting_ends_before_any_work(
+    engine: Engine, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def struck(_futures: Any) -> Any:
+        while len(hosts.asked) < 2:
+            pass
+        threading.Timer(0.1, hosts.gate.set).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deployer.engine._as_they_end", struck)
+    worked: list[Remote] = []
+    with pytest.raises(KeyboardInterrupt):
+        engine.each(engine.config.hosts, worked.append, lambda _host, _result: None)
+    assert worked == []
+    assert [far.link.alive for far in hosts.made] == [False, False]
