@@ -108,9 +108,14 @@ def power_off(machine: str, directory: Path) -> None:
         _kill(*left)
         if left := _await_end(machine):
             raise HostError(f"processes of the machine {machine} do not end: {', '.join(map(str, left))}")
-    groups = tuple(str(group) for group in _groups(machine))
-    if groups:
-        must(as_root("find", *groups, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"))
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while groups := tuple(str(group) for group in _groups(machine)):
+        # The kernel may hold a group for a moment longer than its last process, and the supervisor clears up as well.
+        done = run(as_root("find", *groups, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"), timeout_s=30)
+        if done.status != 0 and time.monotonic() > deadline:
+            raise HostError(f"the control groups of the machine {machine} do not go", details=(done.stderr.strip(),))
+        if done.status != 0:
+            time.sleep(_POLL_S)
 
 
 def remove(directory: Path, machine: str | None) -> None:

@@ -45,7 +45,7 @@ _AGENT_TIMEOUT_S = 60.0
 
 # One prompt at a time on the one terminal, and one answer for all hosts that wait for the same key.
 asking = threading.Lock()
-_opened: dict[Path, PKey | None] = {}
+_opened: dict[tuple[Path, int], PKey | None] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +129,11 @@ def _certifies(path: Path, file: KeyFile) -> bool:
     if len(words) < 2 or file.public is None:
         return len(words) > 1
     return _string(file.public)[1] in _decoded(words[1])
+
+
+def _known_as(file: KeyFile) -> tuple[Path, int]:
+    # Another key may have taken its place since.
+    return file.path, file.path.stat().st_mtime_ns
 
 
 def _decoded(text: str) -> bytes:
@@ -256,14 +261,15 @@ class KeyRing:
 
     def _open(self, file: KeyFile) -> PKey | None:
         with asking:
-            if file.path not in _opened:
+            known = _known_as(file)
+            if known not in _opened:
                 key = self._load(file) if file.encrypted else self._try(file, None)
                 if key is None and not file.encrypted:
                     self.note(f"the key {file.path} was left out: it cannot be read")
                 if key is None:
                     return None
-                _opened[file.path] = key
-            return _opened[file.path]
+                _opened[known] = key
+            return _opened[known]
 
     def _load(self, file: KeyFile) -> PKey | None:
         given = self.environ.get(PASSPHRASE_VARIABLE, "")
@@ -281,7 +287,7 @@ class KeyRing:
             if key is not None:
                 return key
         self.note(f"the key {file.path} was left out: wrong passphrase")
-        _opened[file.path] = None
+        _opened[_known_as(file)] = None
         return None
 
     def _try(self, file: KeyFile, passphrase: Secret | None) -> PKey | None:

@@ -136,11 +136,13 @@ def _restarted_by_hand(scene: Scene) -> Iterator[None]:
 
 def _read_only(directory: str) -> Fault:
     def fault(scene: Scene) -> Iterator[None]:
-        scene.sh(f"mount --bind {directory} {directory} && mount -o remount,bind,ro {directory}")
+        scene.sh(
+            f"mountpoint -q {directory} || mount --bind {directory} {directory}; mount -o remount,bind,ro {directory}"
+        )
         scene.client.ended(deadline_s=90)
         yield
-        # Detached: a unit of systemd's may hold it.
-        scene.sh(f"umount -l {directory}")
+        # The mount stays: what was started meanwhile has its directory there.
+        scene.sh(f"mount -o remount,bind,rw {directory}")
 
     return fault
 
