@@ -22,9 +22,6 @@ from deployer.model import Host
 from deployer.remote import Remote
 from deployer.verbs.run import Run
 
-LEAST_KEPT = 2
-"""As `[app] keep` has it: the committed release, and the one to go back to."""
-
 
 def control(run: Run, verb: str) -> int:
     """Start, stop or restart the service on each host, with its journal on the screen."""
@@ -225,10 +222,8 @@ def pin(run: Run, release: str, *, remove: bool) -> int:
 
 def prune(run: Run, *, keep: int, plan_only: bool) -> int:
     """Remove releases beyond the newest `keep`; never one that is committed, good before, pinned or in use."""
-    if keep and keep < LEAST_KEPT:
-        raise UsageError(
-            f"--keep {keep} is too few: the committed release and the one before stay", hint="--keep 2, or more"
-        )
+    if keep < 0:
+        raise UsageError(f"--keep {keep} releases is not possible", hint="--keep 1, or more")
     rows: list[Mapping[str, Any]] = []
 
     def work(remote: Remote) -> list[tuple[str, str]]:

@@ -95,6 +95,7 @@ class TestRollback:
 
     def test_to_a_pruned_release_is_refused(self, quick: Project, bare: OnHost) -> None:
         deployed(quick, "1.0.0", "1.1.0", "1.2.0")
+        assert quick.run("prune", "--keep", "-1").status == 2
         assert quick.run("prune", "--keep", "1").status == 0
         assert here(bare) == ["1.1.0", "1.2.0"]
         assert marks(quick)["1.0.0"] == ["pruned"]
