@@ -69,5 +69,6 @@ def sized(text: str) -> bytes:
     """Return a text with its size in bytes on a line before it."""
     if "\0" in text:
         raise ValueError("a script holds no NUL")
-    data = text.encode()
+    # What came as bytes that are no UTF-8 (an argument, a variable of the environment) goes on as those bytes.
+    data = text.encode("utf-8", "surrogateescape")
     return f"{len(data)}\n".encode() + data
