@@ -6,7 +6,6 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from deployer import durations, kinds
@@ -30,7 +29,7 @@ def control(run: Run, verb: str) -> int:
         def on_line(text: str) -> None:
             line = journal_line(text, host=remote.host.name)
             if line is not None:
-                run.emit(replace(line, message=run.engine.mask(line.message)))
+                run.emit(line)
 
         run.learn(remote)
         cursor = remote.cursor()

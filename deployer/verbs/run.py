@@ -28,6 +28,7 @@ from deployer.verbs import asking
 if TYPE_CHECKING:
     from deployer.output import Output
 
+PASSWORDS = ("DEPLOYER_SUDO_PASSWORD", "DEPLOYER_KEY_PASSPHRASE")
 OUTPUTS = ("auto", "rich", "plain", "json")
 
 
@@ -46,7 +47,13 @@ class Run:
 
     @cached_property
     def config(self) -> Config:
-        return configs.load(configs.find(self._config or None, self.environ, Path.cwd()), judge=unit.faults)
+        found = configs.load(configs.find(self._config or None, self.environ, Path.cwd()), judge=unit.faults)
+        app = found.app
+        self._masks.spare((app.name, app.user, app.unit, str(app.root), *(host.name for host in found.hosts)))
+        # A build inherits what we do, and may show it before the environment is put together.
+        given = (*found.env.inherit, *PASSWORDS)
+        self._masks.add(Secret(self.environ[name]) for name in given if self.environ.get(name))
+        return found
 
     @cached_property
     def hosts(self) -> tuple[Host, ...]:
@@ -121,8 +128,9 @@ class Run:
                 self._output = None
 
     def emit(self, event: Event) -> None:
+        """Show an event; this is the one place where what is known as a secret is hidden in it."""
         if self._output is not None:
-            self._output.emit(event)
+            self._output.emit(self._masks.event(event))
 
     @property
     def at_terminal(self) -> bool:

@@ -204,7 +204,7 @@ def test_init_writes_the_name_or_nothing(text: str) -> None:
             assert list(place.iterdir()) == []
         else:
             found = config.load(place / "config/deploy.toml")
-            assert (found.app.name, found.hosts) == (text, ())
+            assert (found.app.name, found.hosts) == (text or place.name, ())  # without one, that of the directory
 
 
 # -- releases -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ read_record() {
 
 record_text() {
     # A name that somebody gave himself may hold anything.
-    printf 'to %s\nfrom %s\ntoken %s\nwhy %s\nkeep %s\nwho %s\n' "$ID" "$FROM" "$TOKEN" "$WHYFOR" "$KEEP" "${WHO//[[:cntrl:]]/ }"
+    printf 'to %s\nfrom %s\ntoken %s\nwhy %s\nkeep %s\nwho %s\n' "$ID" "$FROM" "$TOKEN" "$WHYFOR" "$KEEP" "${WHO//[[:cntrl:]]/?}"
 }
 
 # load_release ID: takes over a release's settings.
