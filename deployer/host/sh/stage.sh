@@ -106,7 +106,7 @@ unpack() {
 
 stage() {
     ID=$1 DIGEST=$2 SIZE=$3 STRIP=$4 USER_NAME=$5 UNPACKED=$6 MEMBERS=$7
-    local copy_from=$8 release=$ROOT/releases/$1 group directory problem
+    local copy_from=$8 release=$ROOT/releases/$1 group directory problem odd
     problem=$(not_ours_alone)
     [[ -z $problem ]] || fail write "$problem" "on the host: chown root:root and chmod go-w it; or set [app] root to another directory"
     group=$(id -gn -- "$USER_NAME" 2>/dev/null) || fail user "there is no user $USER_NAME on this host" "deployer setup"
@@ -133,6 +133,9 @@ stage() {
     else
         receive
         unpack "$INCOMING/$DIGEST.part"
+        # The client judged it before it was sent; the host looks for itself.
+        odd=$(find "$STAGING" ! -type f ! -type d ! -type l -print -quit)
+        [[ -z $odd ]] || fail unpack "the tarball holds something that is neither file, directory nor link: ${odd##*/}" "leave it out of the tarball"
     fi
     mkdir -m 0700 -- "$STAGING/.deployer"
     printf '%s' "$DOT" | base64 -d | tar --extract --gzip --no-same-owner --preserve-permissions --directory "$STAGING/.deployer"
