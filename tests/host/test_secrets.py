@@ -27,15 +27,17 @@ TALKATIVE = SERVER.replace("die ", 'print "$_=$ENV{$_}\\n" for sort keys %ENV; d
     'print "bye', 'print "bye, FROM_FILE=$ENV{FROM_FILE}'
 )
 # Every process of the host, again and again: which of them has a secret in its arguments or its environment?
-# Its group is read first: of a process that ends meanwhile it is known whose it was, or nothing is read of it at all.
+# Its group is read before and after: one that ends meanwhile is known by the first, one that systemd has just forked (it
+# is moved to its group before it gets its environment) by the second.
 SAMPLER = r"""
 perl -e '
     open my $marks, "<", "/root/marks"; chomp(my @marks = <$marks>); my $any = join "|", map quotemeta, @marks;
     until (-e "/root/stop") {
         for my $process (glob "/proc/[0-9]*") {
             my %text;
-            for my $name (qw(cgroup environ cmdline)) {
-                local $/; open my $file, "<", "$process/$name" or next; $text{$name} = <$file> // "";
+            for my $name (qw(cgroup environ cmdline cgroup)) {
+                local $/; open my $file, "<", "$process/$name" or next; my $read = <$file> // "";
+                $text{$name} = $read if length $read or !exists $text{$name};
             }
             for my $name (grep { ($text{$_} // "") =~ /$any/ } qw(environ cmdline)) {
                 print join(" ", "$process/$name", $text{cgroup} =~ tr/\n/ /r, ($text{cmdline} // "") =~ tr/\0/ /r), "\n";
