@@ -52,10 +52,11 @@ recover() {
         return 0
     fi
     if [[ ${1:-} == boot ]]; then
-        # It is tried again and again where it fails: never beside an activation, which looks after its own.
+        # Never beside an activation, which looks after its own. That one may be about to end without having finished: so
+        # this is a failure, and systemd comes again as long as there is a record.
         exec 7>"$RUN_DIR/lock"
         flock -w 60 7 || return 1
-        ! is_under_way || return 0
+        ! is_under_way || return 1
     fi
     if [[ -e $WRITE_AHEAD ]]; then
         read_record "$WRITE_AHEAD"

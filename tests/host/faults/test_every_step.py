@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +26,12 @@ _tokens = count(1)
 
 @pytest.fixture(scope="module")
 def wired(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory) -> Tripwire:
-    """A host on which 1.0.0 and 2.0.0 have proved themselves, with the wire in place."""
-    project = Project(directory=tmp_path_factory.mktemp("wired"), hosts=(host,))
+    return prepared(lab, host, tmp_path_factory.mktemp("wired"))
+
+
+def prepared(lab: Lab, host: SandboxHost, directory: Path) -> Tripwire:
+    """Return a wire on a host on which 1.0.0 and 2.0.0 have proved themselves."""
+    project = Project(directory=directory, hosts=(host,))
     project.health = project.health.replace('settle = "1s"', 'settle = "300ms"\ninterval = "200ms"')
     project.write()
     for version in ("1.0.0", "2.0.0"):
