@@ -88,8 +88,9 @@ class Run:
     def who(self) -> str:
         """Who is doing this, for ledgers: `$DEPLOYER_WHO`, the CI's user, or user@machine."""
         for name in ("DEPLOYER_WHO", "GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
-            if self.environ.get(name):
-                return self.environ[name]
+            # One line of plain text, as a host keeps it: so that whoever locks is known again.
+            if given := "".join(char if char.isprintable() else "?" for char in self.environ.get(name, "")).strip():
+                return given
         try:
             user = getpass.getuser()
         except OSError:  # no name for this user id, as in some containers

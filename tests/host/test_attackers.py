@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -274,3 +275,66 @@ def test_a_release_that_is_no_release_is_refused(apps: Apps, release: str) -> No
         assert "release" in done.of("failure")[0]["message"] or "activation" in done.of("failure")[0]["message"]
         assert CONTROLS.findall(done.text.replace("\n", "")) == []
     assert apps.on_host.sh("find /opt/shop /etc -printf '%p %C@\\n' | sort") == before
+
+
+@pytest.mark.parametrize("who", ["ci ${PATH} $HOME", "ci\nto ../../evil\nfrom evil\nwhy rollback", "  ci  "])
+def test_who_deploys_is_a_text_to_systemd_and_in_our_records(apps: Apps, who: str) -> None:
+    project = apps.rival
+    on_host = OnHost(lab=apps.on_host.lab, host=apps.on_host.host, project=project)
+    project.env = f"set = {{ GREETING = {json.dumps(who)} }}"
+    project.write()
+    project.config.write_text(project.config.read_text().replace('user = "app"', 'user = "rival"'))
+    done = project.run("deploy", "--artifact", str(project.tarball("3.0.0", "noport")), environ={"DEPLOYER_WHO": who})
+    try:
+        assert done.status == 0, done.text
+        assert on_host.is_consistent()
+        assert on_host.is_settled()
+        token = next(entry["token"] for entry in reversed(on_host.ledger) if entry["event"] == "activating")
+        entries = [entry for entry in on_host.ledger if entry.get("token") == token]
+        assert [(entry["event"], entry["why"]) for entry in entries] == [("activating", "deploy"), ("good", "deploy")]
+        for entry in entries:
+            assert entry["who"].replace("?", " ").split() == who.split()
+    finally:
+        on_host.sh("rm -f /opt/rival/committing /run/deployer/rival/trial")
+
+
+def test_whoever_locks_can_unlock_whatever_the_name(apps: Apps) -> None:
+    environ = {"DEPLOYER_WHO": "a\tname\x1b"}
+    assert apps.shop.run("lock", "--reason", "try", environ=environ).status == 0
+    done = apps.shop.run("unlock", environ=environ)
+    assert apps.shop.run("unlock", "--force", environ=environ).status == 0
+    assert done.status == 0, done.text
+
+
+# Whoever owns a directory above the app's own can put another in its place.
+
+
+@pytest.mark.parametrize("verb", ["deploy", "setup"])
+@pytest.mark.parametrize(
+    "made", ["below somebody's home", "root's own, below somebody's home", "below one that all may write to"]
+)
+def test_a_root_below_a_directory_of_somebody_else_is_refused(apps: Apps, tmp_path: Path, made: str, verb: str) -> None:
+    on_host = apps.on_host
+    place, owner = ("/srv/open", "root") if "all" in made else ("/home/app", "app")
+    on_host.sh(f"install -d -o {owner} -m {'0777' if 'all' in made else '0755'} {place}")
+    if made.startswith("root's own"):
+        on_host.sh(f"install -d -m 0755 {place}/shop {place}/shop/releases")
+    project = Project(directory=tmp_path, hosts=apps.shop.hosts, name="elsewhere", health='settle = "300ms"')
+    project.app = f'root = "{place}/shop"'
+    project.write()
+    look = f"find {place} /etc/systemd /etc/default -printf '%p %i %C@\\n' | sort"
+    before = on_host.sh(look)
+    words = ("--artifact", str(project.tarball("1.0.0", "noport"))) if verb == "deploy" else ()
+    try:
+        done = project.run(verb, *words)
+        assert done.status == 1, done.text
+        (failure,) = done.of("failure")
+        assert place in failure["message"]
+        assert owner in failure["message"]
+        assert failure["hint"]
+        assert on_host.sh(look) == before
+    finally:
+        on_host.sh(
+            f"systemctl disable --now elsewhere.service; rm -rf {place} /etc/systemd/system/elsewhere.service "
+            "/etc/systemd/system/deployer-recover@elsewhere.service /etc/default/elsewhere.env; systemctl daemon-reload; true"
+        )

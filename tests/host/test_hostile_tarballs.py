@@ -154,3 +154,13 @@ def test_with_other_flags_tar_would_write_elsewhere(
             unjudged(what)
     finally:
         settled.sh(f"rm -rf {got}")
+
+
+@pytest.mark.parametrize("what", ["character device", "block device", "FIFO"])
+def test_what_is_no_file_is_no_part_of_a_release_even_unjudged(
+    settled: OnHost, unjudged: Callable[[str], str], what: str
+) -> None:
+    """A device is root's only by its mode: whoever may read the release could read the disk through it."""
+    said = unjudged(what)
+    assert settled.sh("find /opt/shop/releases ! -type f ! -type d ! -type l") == ""
+    assert "must not be unpacked" in said or "could not unpack" in said

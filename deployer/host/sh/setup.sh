@@ -3,7 +3,9 @@
 # Needs lib.sh. Arguments: USER HOME SUDO_FOR PLAN_ONLY(yes|no). Prints "did TEXT" or "would TEXT" lines.
 
 setup() {
-    local user=$1 home=$2 sudo_for=$3 plan=$4 rule path
+    local user=$1 home=$2 sudo_for=$3 plan=$4 rule path problem
+    problem=$(not_ours_alone)
+    [[ -z $problem ]] || fail write "$problem" "on the host: chown root:root and chmod go-w it; or set [app] root to another directory"
     step() { # step TEXT COMMAND...
         local text=$1
         shift

@@ -135,7 +135,7 @@ stage() {
         unpack "$INCOMING/$DIGEST.part"
         # The client judged it before it was sent; the host looks for itself.
         odd=$(find "$STAGING" ! -type f ! -type d ! -type l -print -quit)
-        [[ -z $odd ]] || fail unpack "the tarball holds something that is neither file, directory nor link: ${odd##*/}" "leave it out of the tarball"
+        [[ -z $odd ]] || fail unpack "the tarball must not be unpacked: ${odd##*/} is neither file, directory nor link" "leave it out of the tarball"
     fi
     mkdir -m 0700 -- "$STAGING/.deployer"
     printf '%s' "$DOT" | base64 -d | tar --extract --gzip --no-same-owner --preserve-permissions --directory "$STAGING/.deployer"
