@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from deployer import __version__
+from deployer.output.sink import fill_streams
 from deployer.tasks import namespace
 
 _NEXT = "\nnext: deployer --list, or deployer --help TASK"
@@ -79,6 +81,7 @@ def main() -> None:
         # Started with nohup, a closed terminal is nothing to end for.
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, _interrupt)
+    fill_streams()
     try:
         Deployer(name="deployer", binary="deployer", namespace=namespace, version=__version__).run()
         sys.stdout.flush()
@@ -86,6 +89,11 @@ def main() -> None:
         # `deployer --help | head`: nobody reads on. What Python flushes at its end goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"error: standard output could not be written: {error.strerror}")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

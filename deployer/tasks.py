@@ -31,9 +31,18 @@ _COLLECTION = Collection()
 
 
 def verb(
-    *, positional: tuple[str, ...] = (), lines_are_results: bool = False, **helps: str
+    *,
+    positional: tuple[str, ...] = (),
+    lines_are_results: bool = False,
+    goes_on_unread: bool = True,
+    **helps: str,
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Make a task of a function `(run, *, options) -> exit status`: with the common options, and errors shown."""
+    """Make a task of a function `(run, *, options) -> exit status`: with the common options, and errors shown.
+
+    Args:
+        lines_are_results: Journal and command lines go to standard output.
+        goes_on_unread: False for what ends when nobody takes its results any more, as in `deployer logs | head`.
+    """
 
     def made(body: Callable[..., int]) -> Callable[..., int]:
         own = [each for each in inspect.signature(body).parameters.values() if each.name != "run"]
@@ -41,7 +50,14 @@ def verb(
         @functools.wraps(body)
         def task(context: Context, host: list[str], config: str, output: str, **options: Any) -> None:
             _refuse_misread(context)
-            code = execute(lambda run: body(run, **options), host, config, output, lines_are_results=lines_are_results)
+            code = execute(
+                lambda run: body(run, **options),
+                host,
+                config,
+                output,
+                lines_are_results=lines_are_results,
+                goes_on_unread=goes_on_unread,
+            )
             if code:
                 raise Exit(code=code)
 
@@ -84,31 +100,43 @@ def _refuse_misread(context: Context) -> None:
 
 
 def execute(
-    work: Callable[[Run], int], host: list[str], config: str, output: str, *, lines_are_results: bool = False
+    work: Callable[[Run], int],
+    host: list[str],
+    config: str,
+    output: str,
+    *,
+    lines_are_results: bool = False,
+    goes_on_unread: bool = True,
 ) -> int:
     """Run a verb and return its exit status; errors of ours are shown, bugs keep their traceback."""
     from deployer.errors import DeployerError
+    from deployer.output.sink import fill_streams
     from deployer.verbs.run import Run, shown_failure
 
+    fill_streams()
     try:
         run = Run(config=config, wanted=host, output=output, environ=os.environ)
     except DeployerError as error:
         sys.stderr.write(shown_failure(error))
         return error.exit_code
+    with run.showing(lines_are_results=lines_are_results, goes_on_unread=goes_on_unread):
+        code = _worked(run, work)
+    return run.settled(code)
+
+
+def _worked(run: Run, work: Callable[[Run], int]) -> int:
     from deployer.engine import failure
+    from deployer.errors import DeployerError, InterruptedByUserError
 
-    with run.showing(lines_are_results=lines_are_results):
-        try:
-            return work(run)
-        except DeployerError as error:
-            run.emit(failure(error))
-            return error.exit_code
-        except KeyboardInterrupt:
-            from deployer.errors import InterruptedByUserError
-
-            text = "interrupted; what a host was asked for before may go on there"
-            run.emit(failure(InterruptedByUserError(text, hint="deployer status")))
-            return InterruptedByUserError.exit_code
+    try:
+        return work(run)
+    except DeployerError as error:
+        run.emit(failure(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        text = "interrupted; what a host was asked for before may go on there"
+        run.emit(failure(InterruptedByUserError(text, hint="deployer status")))
+        return InterruptedByUserError.exit_code
 
 
 # -- the table of contents ------------------------------------------------------------------------------------------
@@ -187,6 +215,7 @@ def releases(run: Run) -> int:
 
 @verb(
     lines_are_results=True,
+    goes_on_unread=False,
     follow="go on showing new lines",
     lines="how many of the last lines, or all (default: 100; with --deploy all)",
     since="from this time on, as journalctl takes it",
@@ -294,7 +323,12 @@ def unit(run: Run, *, artifact: str = "") -> int:
     return deploying.show_unit(run, artifact=artifact)
 
 
-@verb(positional=("command",), lines_are_results=True, command="what to run, as one word; relative to the release")
+@verb(
+    positional=("command",),
+    lines_are_results=True,
+    goes_on_unread=False,
+    command="what to run, as one word; relative to the release",
+)
 def run_(run: Run, *, command: str) -> int:
     """Run a one-off command as the service would."""
     from deployer.verbs import acting
@@ -318,7 +352,7 @@ def migrate(run: Run) -> int:
     return acting.migrate(run)
 
 
-@verb(lines_are_results=True)
+@verb(lines_are_results=True, goes_on_unread=False)
 def version(run: Run) -> int:
     """Ask the committed release for its version."""
     from deployer.verbs import acting
@@ -326,7 +360,7 @@ def version(run: Run) -> int:
     return acting.kind_command(run, "version")
 
 
-@verb(lines_are_results=True)
+@verb(lines_are_results=True, goes_on_unread=False)
 def ping(run: Run) -> int:
     """Ask whether the running node answers."""
     from deployer.verbs import acting

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from deployer import config as configs
 from deployer import unit
@@ -22,6 +22,7 @@ from deployer.errors import DeployerError, UsageError
 from deployer.events import Event, Note
 from deployer.masking import Masks
 from deployer.model import Config, Host, Secret
+from deployer.output.sink import Sink
 from deployer.remote import Remote
 from deployer.verbs import asking
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from deployer.output import Output
 
 PASSWORDS = ("DEPLOYER_SUDO_PASSWORD", "DEPLOYER_KEY_PASSPHRASE")
+UNREAD = 141
+"""The exit status of what SIGPIPE ends, as a shell has it."""
 OUTPUTS = ("auto", "rich", "plain", "json")
 
 
@@ -42,8 +45,12 @@ class Run:
         self._config, self._wanted = config, wanted
         self._output_kind = output
         self._output: Output | None = None
+        self._stopped = threading.Event()
         self._asking = threading.Lock()
         self._masks = Masks()
+        self._results: Sink | None = None
+        self._progress: Sink | None = None
+        self._unread = threading.Event()
 
     @cached_property
     def config(self) -> Config:
@@ -82,6 +89,7 @@ class Run:
             emit=self.emit,
             token=lambda: secrets.token_hex(6),
             mask=self._masks.mask,
+            stopped=self._stopped,
         )
 
     @cached_property
@@ -107,14 +115,20 @@ class Run:
     # -- saying and asking ------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def showing(self, *, lines_are_results: bool = False) -> Iterator[Run]:
-        """Show events while this is entered; close connections at the end."""
+    def showing(self, *, lines_are_results: bool = False, goes_on_unread: bool = True) -> Iterator[Run]:
+        """Show events while this is entered; close connections at the end.
+
+        Args:
+            goes_on_unread: False to end the work when nobody takes its results any more.
+        """
         from deployer.output import open_output
 
+        self._results = Sink(sys.stdout, on_gone=_nothing if goes_on_unread else self._give_up)
+        self._progress = Sink(sys.stderr)
         output = open_output(
             self._output_kind,  # type: ignore[arg-type] # one of OUTPUTS
-            stdout=sys.stdout,
-            stderr=sys.stderr,
+            stdout=cast("TextIO", self._results),
+            stderr=cast("TextIO", self._progress),
             environ=self.environ,
             verbose=1 if self.environ.get("DEPLOYER_VERBOSE") else 0,
             lines_are_results=lines_are_results,
@@ -128,9 +142,31 @@ class Run:
                     self.engine.close()
                 self._output = None
 
+    def settled(self, code: int) -> int:
+        """Return the exit status, now that all was shown: results that could not be written are told of, and count."""
+        if self._results is None or self._progress is None:
+            return code
+        if self._unread.is_set() and self._results.is_unread:
+            return UNREAD
+        if (fault := self._progress.fault) and self._output_kind != "json":
+            self._results.write(f"error: standard error could not be written: {fault}\n")
+            self._results.flush()
+        if fault := self._results.fault:
+            self._progress.write(f"error: standard output could not be written: {fault}\n")
+            self._progress.flush()
+            return code or 1
+        return code
+
+    def _give_up(self) -> None:
+        # As for an interrupt, but for the word of it: what waits on a connection is freed.
+        self._unread.set()
+        self._stopped.set()
+        if "engine" in self.__dict__:
+            self.engine.close()
+
     def emit(self, event: Event) -> None:
         """Show an event; this is the one place where what is known as a secret is hidden in it."""
-        if self._output is not None:
+        if self._output is not None and not self._unread.is_set():
             self._output.emit(self._masks.event(event))
 
     @property
@@ -199,6 +235,10 @@ class Run:
         from deployer.sandbox import overlay_hosts, state_directory
 
         return overlay_hosts(state_directory(self.environ))
+
+
+def _nothing() -> None:
+    """A deploy goes on, whoever reads."""
 
 
 def shown_failure(error: DeployerError) -> str:

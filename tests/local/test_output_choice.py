@@ -89,14 +89,14 @@ sys.exit(7)
         assert (process.wait(timeout=30), said) == (7, b"the rest of the run\n")
 
 
-def test_other_faults_of_a_stream_are_not_swallowed() -> None:
+def test_a_full_disk_silences_a_stream_and_is_remembered() -> None:
+    told: list[str] = []
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        sink = Sink(full)
-        sink.write("x")
-        with pytest.raises(OSError, match="No space left"):
+        sink = Sink(full, on_gone=lambda: told.append("gone"))
+        for _ in range(2):
+            sink.write("x")
             sink.flush()
-        with pytest.raises(OSError, match="No space left"):
-            full.close()
+    assert (sink.fault, sink.is_unread, told) == ("No space left on device", False, ["gone"])
 
 
 def test_a_stream_without_the_characters_gets_escapes() -> None:
