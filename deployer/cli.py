@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import sys
 from collections.abc import Iterator
-from types import FrameType
-from typing import NoReturn
 
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
-from deployer import __version__
+from deployer import __version__, signals
 from deployer.output.sink import fill_streams
 from deployer.tasks import namespace
 
@@ -76,14 +73,11 @@ class Deployer(Program):
 
 
 def main() -> None:
-    """Run the program. SIGTERM and SIGHUP end it as Ctrl-C does: in order, telling the state of each host."""
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        # Started with nohup, a closed terminal is nothing to end for.
-        if signal.getsignal(each) is not signal.SIG_IGN:
-            signal.signal(each, _interrupt)
+    """Run the program."""
     fill_streams()
     try:
-        Deployer(name="deployer", binary="deployer", namespace=namespace, version=__version__).run()
+        with signals.as_interrupts():
+            Deployer(name="deployer", binary="deployer", namespace=namespace, version=__version__).run()
         sys.stdout.flush()
     except BrokenPipeError:
         # `deployer --help | head`: nobody reads on. What Python flushes at its end goes nowhere.
@@ -94,7 +88,3 @@ def main() -> None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(f"error: standard output could not be written: {error.strerror}")
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

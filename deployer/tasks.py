@@ -19,6 +19,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
+from deployer import signals
+
 if TYPE_CHECKING:
     from deployer.verbs.run import Run
 
@@ -27,6 +29,8 @@ COMMON = {
     "host": "a host, group or glob of the config; repeat it for more (default: [deploy] default)",
     "output": "auto, rich, plain or json",
 }
+GOES_ON = "what a host was asked for before may go on there"
+LOOKED = "no host was changed"
 _COLLECTION = Collection()
 
 
@@ -35,6 +39,7 @@ def verb(
     positional: tuple[str, ...] = (),
     lines_are_results: bool = False,
     goes_on_unread: bool = True,
+    interrupted: str = GOES_ON,
     **helps: str,
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Make a task of a function `(run, *, options) -> exit status`: with the common options, and errors shown.
@@ -42,6 +47,7 @@ def verb(
     Args:
         lines_are_results: Journal and command lines go to standard output.
         goes_on_unread: False for what ends when nobody takes its results any more, as in `deployer logs | head`.
+        interrupted: What is true after an interrupt, for those that do not tell it themselves.
     """
 
     def made(body: Callable[..., int]) -> Callable[..., int]:
@@ -51,7 +57,7 @@ def verb(
         def task(context: Context, host: list[str], config: str, output: str, **options: Any) -> None:
             _refuse_misread(context)
             code = execute(
-                lambda run: body(run, **options),
+                lambda run: _interruptible(run, lambda: body(run, **options), interrupted),
                 host,
                 config,
                 output,
@@ -86,6 +92,18 @@ def verb(
     return made
 
 
+def _interruptible(run: Run, work: Callable[[], int], interrupted: str) -> int:
+    from deployer.errors import InterruptedByUserError
+
+    try:
+        return work()
+    except KeyboardInterrupt as error:
+        look = " ".join(("deployer status", *(f"--host {each}" for each in run.wanted)))
+        raise InterruptedByUserError(
+            f"interrupted; {interrupted}", hint=look if interrupted == GOES_ON else ""
+        ) from error
+
+
 def _refuse_misread(context: Context) -> None:
     """Refuse what Invoke takes for something else than it says.
 
@@ -108,20 +126,31 @@ def execute(
     lines_are_results: bool = False,
     goes_on_unread: bool = True,
 ) -> int:
-    """Run a verb and return its exit status; errors of ours are shown, bugs keep their traceback."""
-    from deployer.errors import DeployerError
+    """Run a verb and return its exit status; errors of ours are shown, bugs keep their traceback.
+
+    SIGTERM and SIGHUP end it as Ctrl-C does: in order, telling the state of each host.
+    """
+    from deployer.errors import DeployerError, InterruptedByUserError
     from deployer.output.sink import fill_streams
     from deployer.verbs.run import Run, shown_failure
 
     fill_streams()
+    run = None
     try:
-        run = Run(config=config, wanted=host, output=output, environ=os.environ)
-    except DeployerError as error:
-        sys.stderr.write(shown_failure(error))
-        return error.exit_code
-    with run.showing(lines_are_results=lines_are_results, goes_on_unread=goes_on_unread):
-        code = _worked(run, work)
-    return run.settled(code)
+        with signals.as_interrupts():
+            try:
+                run = Run(config=config, wanted=host, output=output, environ=os.environ)
+            except DeployerError as error:
+                sys.stderr.write(shown_failure(error))
+                return error.exit_code
+            with run.showing(lines_are_results=lines_are_results, goes_on_unread=goes_on_unread):
+                code = _worked(run, work)
+            return run.settled(code)
+    except KeyboardInterrupt:
+        # Before a run could take it, or a second one while it was telling of the first, to nobody perhaps.
+        if run is not None:
+            run.silence()
+        return InterruptedByUserError.exit_code
 
 
 def _worked(run: Run, work: Callable[[Run], int]) -> int:
@@ -134,8 +163,7 @@ def _worked(run: Run, work: Callable[[Run], int]) -> int:
         run.emit(failure(error))
         return error.exit_code
     except KeyboardInterrupt:
-        text = "interrupted; what a host was asked for before may go on there"
-        run.emit(failure(InterruptedByUserError(text, hint="deployer status")))
+        run.emit(failure(InterruptedByUserError("interrupted")))
         return InterruptedByUserError.exit_code
 
 
@@ -168,7 +196,7 @@ def deploy(
     )
 
 
-@verb(artifact="a tarball: path or URL (default: what [artifact] says)")
+@verb(interrupted=LOOKED, artifact="a tarball: path or URL (default: what [artifact] says)")
 def plan(run: Run, *, artifact: str = "") -> int:
     """Show what the same deploy would change; change nothing."""
     from deployer.verbs import deploying
@@ -189,7 +217,7 @@ def rollback(run: Run, *, to: str = "", plan: bool = False, detach: bool = False
     return deploying.rollback(run, to=to, plan_only=plan, detach=detach, parallel=parallel)
 
 
-@verb()
+@verb(interrupted="the activation goes on by itself; deployer attach follows it again")
 def attach(run: Run) -> int:
     """Follow an activation that is under way."""
     from deployer.verbs import deploying
@@ -197,7 +225,7 @@ def attach(run: Run) -> int:
     return deploying.attach(run)
 
 
-@verb()
+@verb(interrupted=LOOKED)
 def status(run: Run) -> int:
     """Show where each host stands: release, state, health, drift."""
     from deployer.verbs import looking
@@ -205,7 +233,7 @@ def status(run: Run) -> int:
     return looking.status(run)
 
 
-@verb()
+@verb(interrupted=LOOKED)
 def releases(run: Run) -> int:
     """List the releases of each host, from its ledger."""
     from deployer.verbs import looking
@@ -214,6 +242,7 @@ def releases(run: Run) -> int:
 
 
 @verb(
+    interrupted=LOOKED,
     lines_are_results=True,
     goes_on_unread=False,
     follow="go on showing new lines",
@@ -267,7 +296,7 @@ def restart(run: Run) -> int:
     return acting.control(run, "restart")
 
 
-@verb()
+@verb(interrupted=LOOKED)
 def build(run: Run) -> int:
     """Run the config's build and say what came out."""
     from deployer.verbs import deploying
@@ -275,7 +304,7 @@ def build(run: Run) -> int:
     return deploying.build(run)
 
 
-@verb(artifact="a tarball: path or URL")
+@verb(interrupted=LOOKED, artifact="a tarball: path or URL")
 def fetch(run: Run, *, artifact: str = "") -> int:
     """Get the tarball without building, and say where it is."""
     from deployer.verbs import deploying
@@ -283,7 +312,7 @@ def fetch(run: Run, *, artifact: str = "") -> int:
     return deploying.fetch(run, artifact=artifact)
 
 
-@verb(artifact="a tarball: path or URL")
+@verb(interrupted=LOOKED, artifact="a tarball: path or URL")
 def inspect_(run: Run, *, artifact: str = "") -> int:
     """Say what kind of release a tarball is, and what it would get."""
     from deployer.verbs import deploying
@@ -291,7 +320,7 @@ def inspect_(run: Run, *, artifact: str = "") -> int:
     return deploying.inspect(run, artifact=artifact)
 
 
-@verb()
+@verb(interrupted=LOOKED)
 def check(run: Run) -> int:
     """Look at everything a deploy needs, and change nothing."""
     from deployer.verbs import checking
@@ -307,7 +336,7 @@ def setup(run: Run, *, sudo: bool = False, plan: bool = False) -> int:
     return acting.setup(run, sudo=sudo, plan_only=plan)
 
 
-@verb(reveal="show the values too")
+@verb(interrupted=LOOKED, reveal="show the values too")
 def env(run: Run, *, reveal: bool = False) -> int:
     """Compare the environment here with that on each host, by name."""
     from deployer.verbs import looking
@@ -315,7 +344,7 @@ def env(run: Run, *, reveal: bool = False) -> int:
     return looking.env(run, reveal=reveal)
 
 
-@verb(artifact="a tarball: path or URL")
+@verb(interrupted=LOOKED, artifact="a tarball: path or URL")
 def unit(run: Run, *, artifact: str = "") -> int:
     """Show the unit that a deploy would install."""
     from deployer.verbs import deploying
@@ -352,7 +381,7 @@ def migrate(run: Run) -> int:
     return acting.migrate(run)
 
 
-@verb(lines_are_results=True, goes_on_unread=False)
+@verb(interrupted=LOOKED, lines_are_results=True, goes_on_unread=False)
 def version(run: Run) -> int:
     """Ask the committed release for its version."""
     from deployer.verbs import acting
@@ -360,7 +389,7 @@ def version(run: Run) -> int:
     return acting.kind_command(run, "version")
 
 
-@verb(lines_are_results=True, goes_on_unread=False)
+@verb(interrupted=LOOKED, lines_are_results=True, goes_on_unread=False)
 def ping(run: Run) -> int:
     """Ask whether the running node answers."""
     from deployer.verbs import acting
@@ -404,7 +433,7 @@ def pin(run: Run, *, release: str, remove: bool = False) -> int:
     return acting.pin(run, release, remove=remove)
 
 
-@verb(name="the app's name (default: that of the directory)")
+@verb(interrupted=LOOKED, name="the app's name (default: that of the directory)")
 def init(run: Run, *, name: str = "") -> int:
     """Write a starter config into this directory."""
     from deployer.verbs import here
@@ -413,6 +442,7 @@ def init(run: Run, *, name: str = "") -> int:
 
 
 @verb(
+    interrupted="what was begun may be half done; deployer sandbox list shows what is there",
     positional=("action",),
     action="up, list, ssh, reboot, powercut, boot or down",
     name="which host (default: sandbox1; down: all)",

@@ -76,6 +76,11 @@ class Sink(io.TextIOBase):
             return text
         return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
 
+    def silence(self) -> None:
+        """Swallow everything from now on, and what waits in the stream's buffer."""
+        self._error = self._error or BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        self._give_up()
+
     def _give_up(self) -> None:
         # What the stream still holds would raise once more when the interpreter flushes it at exit.
         # Source: the note on SIGPIPE in the documentation of Python's signal module.

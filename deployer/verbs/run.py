@@ -42,7 +42,7 @@ class Run:
         if output not in OUTPUTS:
             raise UsageError(f"--output {output} is not known", hint=f"one of {', '.join(OUTPUTS)}")
         self.environ = environ
-        self._config, self._wanted = config, wanted
+        self._config, self.wanted = config, wanted
         self._output_kind = output
         self._output: Output | None = None
         self._stopped = threading.Event()
@@ -65,7 +65,7 @@ class Run:
     @cached_property
     def hosts(self) -> tuple[Host, ...]:
         """The hosts that are meant: configured ones, and sandbox hosts by their names."""
-        return configs.select_hosts(self.config, self._wanted, extra=self._sandbox_hosts())
+        return configs.select_hosts(self.config, self.wanted, extra=self._sandbox_hosts())
 
     @property
     def host(self) -> Host:
@@ -157,6 +157,12 @@ class Run:
             return code or 1
         return code
 
+    def silence(self) -> None:
+        """Write nothing more, not even what waits to be written: who reads may have stopped to."""
+        for each in (self._results, self._progress):
+            if each is not None:
+                each.silence()
+
     def _give_up(self) -> None:
         # As for an interrupt, but for the word of it: what waits on a connection is freed.
         self._unread.set()
@@ -230,7 +236,7 @@ class Run:
         return Remote(link, host=host, app=self.config.app, step_timeout_s=self.config.ssh.step_timeout_s)
 
     def _sandbox_hosts(self) -> tuple[Host, ...]:
-        if not self._wanted:
+        if not self.wanted:
             return ()
         from deployer.sandbox import overlay_hosts, state_directory
 
