@@ -66,6 +66,7 @@ class Engine:
     mask: Callable[[str], str] = str
     clock: Callable[[], float] = time.monotonic
     stopped: threading.Event = field(default_factory=threading.Event)
+    _bugs: list[Exception] = field(default_factory=list)
     _open: dict[str, Remote] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -132,7 +133,13 @@ class Engine:
                 done(host, results[host.name])
             elif (error := ended[host.name].error) is not None:
                 self.emit(failure(error, host=host.name))
+        self.raise_bug()
         return worst(each.exit_code for each in ended.values())
+
+    def raise_bug(self) -> None:
+        """Raise what was no error of ours, on whichever host it was, now that the other hosts' ends are told."""
+        if self._bugs:
+            raise self._bugs[0]
 
     @contextlib.contextmanager
     def phase(self, host: Host, name: str) -> Iterator[Phases]:
@@ -149,6 +156,10 @@ class Engine:
             return Ended(
                 row=HostEnded(host=host.name, verdict="failed", text=error.message, hint=error.hint), error=error
             )
+        except Exception as bug:  # noqa: BLE001 - it is raised once the other hosts are told of
+            self._bugs.append(bug)
+            shown = DeployerError(f"a bug of deployer: {type(bug).__name__}: {bug}", host=host.name)
+            return Ended(row=HostEnded(host=host.name, verdict="failed", text=shown.message), error=shown)
 
     @contextlib.contextmanager
     def _pool(self) -> Iterator[ThreadPoolExecutor]:

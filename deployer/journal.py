@@ -54,4 +54,5 @@ def _text(value: Any) -> str:
 
 def _number(value: Any, *, default: int) -> int:
     text = _text(value)
-    return int(text) if text.isascii() and text.isdigit() else default
+    # A field may hold anything, and int() refuses thousands of digits; 64 bits have 20.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else default

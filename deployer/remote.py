@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployer.env import parse_systemd
-from deployer.errors import DeployerError, HostError
+from deployer.errors import ArtifactError, DeployerError, HostError
 from deployer.host.facts import Facts, parse
 from deployer.host.payload import archive
 from deployer.host.replies import decoded, decoded_bytes, error_from, json_object, words
@@ -97,6 +97,9 @@ class Remote:
         Args:
             on_phase: Told each phase as it starts ("upload", "unpack", "copy", "sync").
             on_bytes: Told (bytes there, bytes there at the start) as the upload goes on.
+
+        Raises:
+            ArtifactError: The tarball has gone from this machine meanwhile.
         """
         artifact, config = candidate.artifact, candidate.config
         text = script(
@@ -120,7 +123,14 @@ class Remote:
 
         def send(session: Session, path: Path, offset: int) -> None:
             on_bytes(offset, offset)
-            send_file(session, path, offset, lambda done: on_bytes(done, offset))
+            try:
+                send_file(session, path, offset, lambda done: on_bytes(done, offset))
+            except OSError as error:
+                raise ArtifactError(
+                    f"{path} can no longer be read: {error.strerror or error}",
+                    host=self.host.name,
+                    hint="is another build under way? The same command goes on where this one stopped",
+                ) from error
 
         session = self.link.start(text, name="stage")
         try:

@@ -75,6 +75,7 @@ class Switch(Generic[P]):
         code = self._exit_code()
         took_s = self.engine.clock() - begun
         self.engine.emit(Summary(title=self.title, hosts=rows, exit_code=code, took_s=took_s))
+        self.engine.raise_bug()
         return code
 
     def _exit_code(self) -> int:
@@ -221,6 +222,7 @@ def attach(engine: Engine, hosts: Sequence[Host], *, learn: Callable[[Remote], N
     code = worst(each.exit_code for each in ended.values())
     title = f"attach {engine.config.app.name}"
     engine.emit(Summary(title=title, hosts=rows, exit_code=code, took_s=engine.clock() - begun))
+    engine.raise_bug()
     return code
 
 

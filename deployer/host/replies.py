@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,6 +37,9 @@ ERRORS: Mapping[str, type[DeployerError]] = {
 }
 
 
+_COMMAND = re.compile(r"\bdeployer [a-z]+\b(?! --host)")
+
+
 def decoded(text: str) -> str:
     """Return the text of a base64 word; bytes that are not UTF-8 become U+FFFD."""
     return decoded_bytes(text).decode("utf-8", "replace")
@@ -52,7 +56,12 @@ def error_from(rest: str, *, host: str) -> DeployerError:
     """Return the exception that an `error {…}` line stands for."""
     fields = json_object(rest)
     kind = ERRORS.get(str(fields.get("code")), HostError)
-    return kind(str(fields.get("message", rest)), host=host, hint=str(fields.get("hint", "")))
+    return kind(str(fields.get("message", rest)), host=host, hint=_with_host(str(fields.get("hint", "")), host))
+
+
+def _with_host(hint: str, host: str) -> str:
+    """Return a hint whose commands of ours name the host: a script does not know what the config calls it."""
+    return _COMMAND.sub(rf"\g<0> --host {host}", hint) if host else hint
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from types import FrameType
 
 import paramiko
 
-from deployer.errors import HostError, LinkLostError, NotLetInError, UsageError
+from deployer.errors import HostError, InterruptedByUserError, LinkLostError, NotLetInError, UsageError
 from deployer.model import Secret
 from deployer.transport.dial import Link
 from deployer.transport.pulse import ended_after
@@ -39,6 +39,7 @@ def attach(
         UsageError: Standard input or output is not a terminal.
         NotLetInError: sudo asked for the password again.
         LinkLostError: The link was lost.
+        InterruptedByUserError: Our terminal has gone.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("this needs a terminal", host=host, hint="run it in a terminal, without pipes")
@@ -55,7 +56,9 @@ def attach(
             status = _status(channel, limits.open_s)
     except _AskedAgainError as error:
         raise NotLetInError("sudo did not take the password", host=host, hint="check the sudo password") from error
-    except (EOFError, paramiko.SSHException) as error:
+    except _TerminalGoneError as error:
+        raise InterruptedByUserError("the terminal has gone; what ran in it was closed", host=host) from error
+    except (EOFError, OSError, paramiko.SSHException) as error:
         raise LinkLostError("the connection was lost; what runs on the host may go on", host=host) from error
     if status < 0 and transport.is_active():
         raise HostError("the command was ended by a signal", host=host)
@@ -65,6 +68,10 @@ def attach(
 
 
 class _AskedAgainError(Exception):
+    pass
+
+
+class _TerminalGoneError(Exception):
     pass
 
 
@@ -127,23 +134,37 @@ def _join(channel: paramiko.Channel, door: _Door) -> None:
     channel.settimeout(None)
     keyboard = sys.stdin.fileno()
     far = channel.fileno()
-    typing = True
+    listens = True
     while True:
-        ready, _, _ = select.select([far, keyboard] if typing and door.is_open else [far], [], [], _LOOK_S)
+        ready, _, _ = select.select([far, keyboard] if listens and door.is_open else [far], [], [], _LOOK_S)
         if far in ready:
             data = channel.recv(_CHUNK_BYTES)
             _write(door.pass_on(data, channel) if data else door.rest())
             if not data:
                 return
         if keyboard in ready:
-            typed = os.read(keyboard, _CHUNK_BYTES)
-            typing = bool(typed)
-            channel.sendall(typed)
+            try:
+                channel.sendall(_typed(keyboard))
+            except OSError:  # it has ended; its last words are still to come
+                listens = False
+
+
+def _typed(keyboard: int) -> bytes:
+    try:
+        typed = os.read(keyboard, _CHUNK_BYTES)
+    except OSError as error:
+        raise _TerminalGoneError from error
+    if not typed:  # a raw terminal has no other end of input
+        raise _TerminalGoneError
+    return typed
 
 
 def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise _TerminalGoneError from error
 
 
 def _status(channel: paramiko.Channel, limit_s: float) -> int:
@@ -158,7 +179,8 @@ def _raw(descriptor: int) -> Iterator[None]:
         tty.setraw(descriptor, termios.TCSADRAIN)  # what was typed ahead is kept
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # it has gone
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def _columns_and_lines() -> tuple[int, int]:
@@ -170,7 +192,7 @@ def _columns_and_lines() -> tuple[int, int]:
 @contextlib.contextmanager
 def _window_follows(channel: paramiko.Channel) -> Iterator[None]:
     def resize(_number: int, _frame: FrameType | None) -> None:
-        with contextlib.suppress(paramiko.SSHException, OSError):
+        with contextlib.suppress(paramiko.SSHException, OSError, termios.error):
             channel.resize_pty(*_columns_and_lines())
 
     before = signal.signal(signal.SIGWINCH, resize)

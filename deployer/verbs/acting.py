@@ -24,8 +24,16 @@ from deployer.verbs.run import Run
 
 def control(run: Run, verb: str) -> int:
     """Start, stop or restart the service on each host, with its journal on the screen."""
+    app = run.config.app.name
 
     def work(remote: Remote) -> dict[str, str]:
+        facts = remote.probe()
+        if facts.under_way:
+            # The host would refuse it too; but its journal would run by as if it had begun.
+            who = f", started by {facts.trial['who']}" if facts.trial.get("who") else ""
+            hint = f"follow it with: deployer attach --host {remote.host.name}"
+            raise LockedError(f"an activation of {app} is under way{who}", host=remote.host.name, hint=hint)
+
         def on_line(text: str) -> None:
             line = journal_line(text, host=remote.host.name)
             if line is not None:
@@ -35,10 +43,13 @@ def control(run: Run, verb: str) -> int:
         cursor = remote.cursor()
         follower = Follower(remote.journal(("--follow", "--lines", "all", *since(cursor))), on_line)
         try:
-            return remote.control(verb)
-        finally:
-            # What a service says as it starts comes after systemctl is done; its last words come before.
-            follower.close(quiet_s=0.25 if verb == "stop" else 1.5)
+            state = remote.control(verb)
+        except BaseException:
+            follower.close(quiet_s=0.25)
+            raise
+        # What a service says as it starts comes after systemctl is done; its last words come before.
+        follower.close(quiet_s=0.25 if verb == "stop" else 1.5)
+        return state
 
     rows: list[Mapping[str, Any]] = []
 
@@ -73,9 +84,15 @@ def one_off(run: Run, command: str, *, hosts: Sequence[Host] = ()) -> int:
     """Run a command as the service would, on each host that is meant or on these; its output line by line."""
     if command.startswith("-"):
         raise UsageError(f"{command} is no command", hint='deployer run "COMMAND", or deployer --help run')
+    return _run_each(run, hosts or run.hosts, lambda _remote: command)
+
+
+def _run_each(run: Run, hosts: Sequence[Host], command_of: Callable[[Remote], str]) -> int:
+    """Run a command on each host, which may be another one on each."""
 
     def work(remote: Remote) -> int:
         run.learn(remote)
+        command = command_of(remote)
         session = remote.link.start(
             script("one_off", run.config.app, "pipe", secrets.token_hex(4), command), name="run"
         )
@@ -84,9 +101,8 @@ def one_off(run: Run, command: str, *, hosts: Sequence[Host] = ()) -> int:
             lines = session.lines()
             # The first line is the script's, the rest the command's.
             words((next(lines, ""),), host=remote.host.name)
-            shown = run.engine.mask(command)
             for text in lines:
-                run.emit(CommandLine(host=remote.host.name, command=shown, text=run.engine.mask(text)))
+                run.emit(CommandLine(host=remote.host.name, command=command, text=text))
             return session.status(run.config.ssh.step_timeout_s)
         finally:
             session.close()
@@ -98,7 +114,7 @@ def one_off(run: Run, command: str, *, hosts: Sequence[Host] = ()) -> int:
             run.emit(Note(level="error", text=f"the command ended with status {status}", host=host.name))
         worst.append(status)
 
-    return run.engine.each(hosts or run.hosts, work, done) or (1 if any(worst) else 0)
+    return run.engine.each(hosts, work, done) or (1 if any(worst) else 0)
 
 
 def migrate(run: Run) -> int:
@@ -117,12 +133,8 @@ def console(run: Run) -> int:
     """Open the release's remote console, on a real terminal."""
     if not run.at_terminal:
         raise UsageError("a console needs a terminal", hint='for a single command: deployer run "COMMAND"')
-    host = run.host
-    code, command = _command_of_kind(run, "console")
-    if code:
-        return code
-    remote = run.engine.remote(host)
-    prepared = remote.one_off_command(secrets.token_hex(4), command)
+    remote = run.engine.remote(run.host)
+    prepared = remote.one_off_command(secrets.token_hex(4), _command_of_kind(remote, "console"))
     # In the main thread: a change of the window's size is told by a signal.
     with run.paused():
         return remote.link.interactive(prepared)
@@ -130,28 +142,25 @@ def console(run: Run) -> int:
 
 def kind_command(run: Run, name: str) -> int:
     """Run the command that the release's kind has for "version" or "ping"."""
-    code, command = _command_of_kind(run, name)
-    return code or one_off(run, command)
+    return _run_each(run, run.hosts, lambda remote: _command_of_kind(remote, name))
 
 
-def _command_of_kind(run: Run, name: str) -> tuple[int, str]:
-    """Return the exit status, and a command of the committed release; its kind comes from the host's own manifest."""
-    found: list[str] = []
-
-    def work(remote: Remote) -> str:
-        manifest = remote.manifest()
-        release = Release(
-            kind=str(manifest.get("kind", "")),
-            name=str(manifest.get("name", "")),
-            version=str(manifest.get("version", "")),
+def _command_of_kind(remote: Remote, name: str) -> str:
+    """Return a command of a host's committed release; its kind comes from the host's own manifest."""
+    manifest = remote.manifest()
+    release = Release(
+        kind=str(manifest.get("kind", "")),
+        name=str(manifest.get("name", "")),
+        version=str(manifest.get("version", "")),
+    )
+    commands = kinds.commands(release)
+    if name not in commands:
+        raise UsageError(
+            f"a release of kind {release.kind} has no {name} command",
+            host=remote.host.name,
+            hint=f'deployer run "COMMAND" --host {remote.host.name}',
         )
-        commands = kinds.commands(release)
-        if name not in commands:
-            raise UsageError(f"a release of kind {release.kind} has no {name} command", hint='deployer run "COMMAND"')
-        return commands[name]
-
-    code = run.engine.each(run.hosts, work, lambda _host, command: found.append(command))
-    return code, "".join(found[:1])
+    return commands[name]
 
 
 def lock(run: Run, *, reason: str, until: str, force: bool) -> int:

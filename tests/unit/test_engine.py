@@ -11,9 +11,10 @@ import pytest
 from deployer import config as configs
 from deployer.engine import Engine
 from deployer.errors import LinkLostError
-from deployer.events import Event
+from deployer.events import Event, Summary
 from deployer.model import Host
 from deployer.remote import Remote
+from deployer.switch import Switch
 
 CONFIG = """[app]
 name = "shop"
@@ -115,3 +116,35 @@ def test_an_interrupt_while_hosts_are_connecting_ends_before_any_work(
         engine.each(engine.config.hosts, worked.append, lambda _host, _result: None)
     assert worked == []
     assert [far.link.alive for far in hosts.made] == [False, False]
+
+
+def test_a_bug_on_one_host_comes_up_after_the_others_are_told_of(engine: Engine, hosts: Hosts) -> None:
+    hosts.gate.set()
+    done: list[str] = []
+
+    def work(remote: Remote) -> str:
+        if cast("Any", remote) is hosts.made[0]:
+            raise ZeroDivisionError("in our own code")
+        return "done"
+
+    engine.remote(engine.config.hosts[0])
+    engine.remote(engine.config.hosts[1])
+    with pytest.raises(ZeroDivisionError):
+        engine.each(engine.config.hosts, work, lambda host, found: done.append(f"{host.name} {found}"))
+    assert done == ["web2 done"]
+
+
+def test_a_bug_on_one_host_keeps_the_summary_of_all(engine: Engine, hosts: Hosts, told: list[Event]) -> None:
+    hosts.gate.set()
+
+    def prepare(remote: Remote) -> Any:
+        raise ZeroDivisionError("in our own code")
+
+    switch: Switch[Any] = Switch(
+        engine=engine, title="deploy", hosts=engine.config.hosts, prepare=prepare, why="deploy", who="me"
+    )
+    with pytest.raises(ZeroDivisionError):
+        switch.run()
+    (summary,) = [event for event in told if isinstance(event, Summary)]
+    assert {row.verdict for row in summary.hosts} == {"failed"}
+    assert "a bug of deployer: ZeroDivisionError" in summary.hosts[0].text
