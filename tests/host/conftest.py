@@ -9,7 +9,6 @@ A machine that cannot run hosts skips these tests and says why; with DEPLOYER_RE
 from __future__ import annotations
 
 import os
-import random
 import signal
 from collections.abc import Iterator
 from itertools import count
@@ -20,7 +19,6 @@ import pytest
 
 from deployer.sandbox import DEFAULT_SUITE, Lab, SandboxHost, install_line, missing, state_directory
 from deployer.sandbox.processes import current, recorded
-from tests.host.faults.record import FILE_VARIABLE, SEED_VARIABLE, STRIKES_VARIABLE, read_strikes, table
 from tests.host.project import OnHost, Project
 
 
@@ -28,26 +26,6 @@ class MakeHost(Protocol):
     """Boots a host of the lab, under a name of its own unless one is given; it lives until the session ends."""
 
     def __call__(self, name: str = "", suite: str = DEFAULT_SUITE) -> SandboxHost: ...
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Before any worker of the run starts: what they all share of strikes by lot."""
-    if hasattr(config, "workerinput"):
-        return
-    # A short run draws the same each time, so that a change of ours is what a failure comes from; a long one looks further.
-    drawn = random.randrange(10**6) if STRIKES_VARIABLE in os.environ else 1  # noqa: S311 - a lot, not a secret
-    os.environ.setdefault(SEED_VARIABLE, str(drawn))
-    strikes = config.rootpath / ".cache/strikes.jsonl"
-    strikes.parent.mkdir(exist_ok=True)
-    strikes.unlink(missing_ok=True)
-    os.environ[FILE_VARIABLE] = str(strikes)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    strikes = read_strikes(Path(os.environ[FILE_VARIABLE]))
-    if strikes:
-        terminalreporter.section(f"{len(strikes)} strikes, {SEED_VARIABLE}={os.environ[SEED_VARIABLE]}")
-        terminalreporter.write_line(table(strikes))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,6 @@ A machine that cannot run one skips these tests and says why; with DEPLOYER_REQU
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.host)
+            # An emulated processor is slow, and shares a busy machine.
+            if not any(item.iter_markers("timeout")):
+                item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +74,3 @@ def patient(project: Project) -> Project:
 def inside(machine: Machine, project: Project) -> OnHost:
     """The machine, looked at from inside."""
     return OnHost(lab=cast("Lab", machine), host=machine.host, project=project)
-
-
-@pytest.fixture(scope="session")
-def seed() -> str:
-    """What is left to chance: DEPLOYER_SEED repeats it."""
-    return os.environ.get("DEPLOYER_SEED") or str(random.randrange(10**6))  # noqa: S311 - a lot, not a secret

@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 
-from tests.host.faults.record import STRIKES_VARIABLE, Strike, record
+from tests.host.faults.record import SEED_VARIABLE, STRIKES_VARIABLE, Strike, record
 from tests.host.project import Done, OnHost, Project, wait_for
 from tests.host.striking import Client
 from tests.vm.conftest import patient
@@ -95,8 +95,9 @@ def test_what_is_synced_outlives_a_power_cut_and_what_is_not_does_not(machine: M
 
 @pytest.mark.timeout(7200 if IS_LONG else 900)
 def test_a_power_cut_in_the_commit_ends_on_a_release_that_proved_itself(
-    machine: Machine, project: Project, inside: OnHost, seed: str
+    machine: Machine, project: Project, inside: OnHost
 ) -> None:
+    seed = os.environ[SEED_VARIABLE]
     machine.arm(0)
     first = deploy(project, new_version())
     assert first.status == 0, first.text
