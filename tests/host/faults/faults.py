@@ -156,6 +156,11 @@ def _second_client(*words: str) -> Fault:
     return fault
 
 
+def _second_deploy(scene: Scene) -> Iterator[None]:
+    tarball = scene.on_host.project.tarball(f"2.{scene.chance.randrange(10**6)}.0")
+    yield from _second_client("deploy", "--artifact", str(tarball))(scene)
+
+
 def _release_removed(scene: Scene) -> Iterator[None]:
     """A person clears up: every release that is neither committed nor running."""
     root = scene.on_host.project.root
@@ -209,6 +214,7 @@ FAULTS: dict[str, Fault] = {
     "terminal closed": _client_signal(signal.SIGHUP),
     "link cut for a second": _link_cut(1.0),
     "link cut for 7 s": _link_cut(7.0),
+    "link cut for a minute": _link_cut(60.0),
     "link cut for good": _link_cut(None),
     "link deaf towards the host": _one_way("host"),
     "link deaf towards the client": _one_way("client"),
@@ -225,6 +231,7 @@ FAULTS: dict[str, Fault] = {
     "restart by hand": _restarted_by_hand,
     "/opt read-only": _read_only("/opt"),
     "/etc read-only": _read_only("/etc"),
+    "a deploy at the same moment": _second_deploy,
     "a rollback at the same moment": _second_client("rollback"),
     "a restart by a second client": _second_client("restart"),
     "other releases removed": _release_removed,

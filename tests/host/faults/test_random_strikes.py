@@ -120,7 +120,7 @@ def test_a_strike_at_any_instant_ends_well(lab: Lab, ground: Ground, lot: Lot, n
     assert Path(ground.project.directory).exists()
 
 
-MEDDLED = {"a rollback at the same moment", "a restart by a second client"}
+MEDDLED = {"a deploy at the same moment", "a rollback at the same moment", "a restart by a second client"}
 """Somebody else switches too: what one client says of its own is not all that happened."""
 HURT = {"/opt read-only", "/etc read-only"}
 """While these last nobody can finish a commit: that a person is called is true then, and over when they are."""
