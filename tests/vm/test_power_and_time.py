@@ -61,9 +61,9 @@ def strike(machine: Machine, project: Project, inside: OnHost, stop: int, call: 
     begun = time.monotonic()
     machine.boot()
     now = stands(inside, history)
-    step = f"commit, before {call.split(maxsplit=1)[0]} {call.rsplit(maxsplit=1)[-1].rpartition('/')[2]}"
+    fault = f"machine's power cut before {call.split(maxsplit=1)[0]} {call.rsplit(maxsplit=1)[-1].rpartition('/')[2]}"
     outcome = "new" if now == version else "old"
-    record(Strike(fault="power cut (vm)", step=step, outcome=outcome, recovery_s=time.monotonic() - begun))
+    record(Strike(fault=fault, step="commit", outcome=outcome, recovery_s=time.monotonic() - begun))
     return before, version, now
 
 

@@ -12,6 +12,11 @@ from pathlib import Path
 FILE_VARIABLE = "DEPLOYER_STRIKES_FILE"
 SEED_VARIABLE = "DEPLOYER_SEED"
 STRIKES_VARIABLE = "DEPLOYER_STRIKES"
+STEPS = (
+    *("start-up", "connect", "upload", "verify", "before its start", "migrate", "start", "health", "commit"),
+    "after its end",
+)
+"""In the order in which they come; the phases that a client shows, and what is before and behind them on the host."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,16 +45,26 @@ def read_strikes(path: Path) -> list[Strike]:
 
 
 def table(strikes: Iterable[Strike]) -> str:
-    """Return a Markdown table, a row for each fault and step: how many, how they ended, the longest recovery."""
-    groups: dict[tuple[str, str], list[Strike]] = defaultdict(list)
+    """Return a Markdown table: a row for each fault, a column for each step, and the longest recovery.
+
+    A cell says how many times the host stood on the new release afterwards, and how many on the one before.
+    """
+    groups: dict[str, list[Strike]] = defaultdict(list)
     for strike in strikes:
-        groups[strike.fault, strike.step].append(strike)
+        groups[strike.fault].append(strike)
+    met = {strike.step for each in groups.values() for strike in each}
+    steps = [step for step in STEPS if step in met] + sorted(met - set(STEPS))
     lines = [
-        "| fault | step | strikes | on the new release | on the one before | slowest recovery |",
-        "|---|---|--:|--:|--:|--:|",
+        f"| fault | strikes | {' | '.join(steps)} | slowest recovery |",
+        f"|---|--:|{'--:|' * len(steps)}--:|",
     ]
-    for (fault, step), each in sorted(groups.items()):
-        new = sum(strike.outcome == "new" for strike in each)
-        slowest_s = max(strike.recovery_s for strike in each)
-        lines.append(f"| {fault} | {step} | {len(each)} | {new} | {len(each) - new} | {slowest_s:.1f} s |")
+    for fault, each in sorted(groups.items()):
+        cells = " | ".join(_outcomes([strike for strike in each if strike.step == step]) for step in steps)
+        lines.append(f"| {fault} | {len(each)} | {cells} | {max(strike.recovery_s for strike in each):.1f} s |")
     return "\n".join(lines)
+
+
+def _outcomes(strikes: list[Strike]) -> str:
+    new = sum(strike.outcome == "new" for strike in strikes)
+    counts = ((new, "new"), (len(strikes) - new, "old"))
+    return ", ".join(f"{count} {word}" for count, word in counts if count)
