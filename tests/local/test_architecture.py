@@ -24,6 +24,7 @@ LAYERS = (
     {"activation", "engine"},
     {"switch"},
     {"verbs"},
+    {"task"},
     {"tasks"},
     {"cli"},
     {"__main__"},
@@ -38,7 +39,7 @@ DOORS = {
     "rich": ("output/screen.py", "output/tables.py"),
     "subprocess": ("local.py", "sandbox/"),
     "tomli": ("config/",),
-    "invoke": ("tasks.py", "cli.py"),
+    "invoke": ("task.py", "cli.py"),
 }
 # Functions of os that start a process, and who may call them: `sandbox ssh` hands its terminal to ssh.
 STARTERS = ("os.system", "os.popen", "os.fork", "os.exec", "os.spawn", "os.posix_spawn")

@@ -16,7 +16,8 @@ from invoke.tasks import Task
 
 from deployer import config, errors
 from deployer.engine import EXIT_CODES
-from deployer.tasks import COMMON, namespace
+from deployer.task import COMMON
+from deployer.tasks import namespace
 from deployer.unit import hardening
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deployer import signals
-from deployer.tasks import execute
+from deployer.task import execute
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """[app]
@@ -35,7 +35,7 @@ PROGRAMS = {
 BLOCKED = """
 import sys
 from deployer.events import Note
-from deployer.tasks import execute
+from deployer.task import execute
 def work(run):
     while True:
         run.emit(Note(level="info", text="x" * 1000))

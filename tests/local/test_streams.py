@@ -28,7 +28,7 @@ BUILD = f"{shlex.quote(sys.executable)} -m deployer build"
 ENDLESS = """
 import sys
 from deployer.events import CommandLine
-from deployer.tasks import execute
+from deployer.task import execute
 def work(run):
     while not run._stopped.is_set():
         run.emit(CommandLine(host="web1", command="run", text="y"))

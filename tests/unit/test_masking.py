@@ -92,7 +92,7 @@ def test_what_a_build_prints_is_masked_on_the_screen_and_in_the_failure(
 ) -> None:
     (tmp_path / "deploy.toml").write_text(CONFIG)
     monkeypatch.setenv("API_TOKEN", SECRET)
-    from deployer.tasks import execute
+    from deployer.task import execute
 
     for output, work in (("json", deploying.build), ("plain", deploying.build)):
         assert execute(work, [], str(tmp_path / "deploy.toml"), output) == 2
