@@ -36,6 +36,7 @@ TASKS = Collection()
 def verb(
     *,
     positional: tuple[str, ...] = (),
+    numbers: tuple[str, ...] = (),
     lines_are_results: bool = False,
     goes_on_unread: bool = True,
     interrupted: str = GOES_ON,
@@ -44,6 +45,7 @@ def verb(
     """Make a task of a function `(run, *, options) -> exit status`: with the common options, and errors shown.
 
     Args:
+        numbers: Options that take a whole number, 1 or more; left out, the function's own default.
         lines_are_results: Journal and command lines go to standard output.
         goes_on_unread: False for what ends when nobody takes its results any more, as in `deployer logs | head`.
         interrupted: What is true after an interrupt, for those that do not tell it themselves.
@@ -51,12 +53,19 @@ def verb(
 
     def made(body: Callable[..., int]) -> Callable[..., int]:
         own = [each for each in inspect.signature(body).parameters.values() if each.name != "run"]
+        # A text to Invoke, whose own int() would end in a traceback, and to which 0 is as good as nothing.
+        own = [each.replace(default="") if each.name in numbers else each for each in own]
 
         @functools.wraps(body)
         def task(context: Context, host: list[str], config: str, output: str, **options: Any) -> None:
-            _refuse_misread(context)
+            def work(run: Run) -> int:
+                _refuse_misread(context)
+                given = {name: value for name, value in options.items() if name not in numbers or value}
+                given.update({name: _number(name, given[name]) for name in numbers if name in given})
+                return _interruptible(run, lambda: body(run, **given), interrupted)
+
             code = execute(
-                lambda run: _interruptible(run, lambda: body(run, **options), interrupted),
+                work,
                 host,
                 config,
                 output,
@@ -106,14 +115,31 @@ def _interruptible(run: Run, work: Callable[[], int], interrupted: str) -> int:
 def _refuse_misread(context: Context) -> None:
     """Refuse what Invoke takes for something else than it says.
 
-    Its --dry is for local commands: a task of ours would really run. A --host without a name, as of an empty variable,
-    is none at all to it, and the default hosts would be meant.
+    Its --dry is for local commands: a task of ours would really run. An option whose value is missing or empty, as of
+    an unset variable, is as good as left out to it: the default hosts would be meant, or the default tarball.
     """
+    from deployer.errors import UsageError
+
     if context.config.run.dry:
-        raise Exit("error: there is no --dry\nnext: deployer plan, or --plan behind deploy or rollback", code=2)
-    words = [*sys.argv[1:], "--"]
-    if any(word == "--host" and following.startswith("-") for word, following in itertools.pairwise(words)):
-        raise Exit("error: --host stands there without a name\nnext: --host NAME, or leave it out", code=2)
+        raise UsageError("there is no --dry", hint="deployer plan, or --plan behind deploy or rollback")
+    for word, following in itertools.pairwise([*sys.argv[1:], "--"]):
+        if word == "--host" and following.startswith("-"):
+            raise UsageError("--host stands there without a name", hint="--host NAME, or leave it out")
+        name, equals, value = word.partition("=")
+        if name.startswith("--") and not value and (equals or not following):
+            raise UsageError(f"{name} is empty: an unset variable?", hint=f"{name} VALUE, or leave it out")
+
+
+def _number(name: str, value: str) -> int:
+    from deployer.errors import UsageError
+
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise UsageError(f"--{name} {value} is not a whole number", hint=f"like --{name} 2") from error
+    if number < 1:
+        raise UsageError(f"--{name} {value} is not possible", hint=f"--{name} 1, or more")
+    return number
 
 
 def execute(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 @verb(
+    numbers=("parallel",),
     artifact="a tarball: path or URL (default: what [artifact] says)",
     plan="show what would change, and change nothing",
     yes="do not ask before something edited on a host is replaced",
@@ -49,6 +50,7 @@ def plan(run: Run, *, artifact: str = "") -> int:
 
 
 @verb(
+    numbers=("parallel",),
     to="the release to go to (default: the last good one before)",
     plan="show what would change, and change nothing",
     detach="start the activation and leave; it goes on by itself",
@@ -261,7 +263,7 @@ def unlock(run: Run, *, force: bool = False) -> int:
     return acting.unlock(run, force=force)
 
 
-@verb(keep="how many to keep (default: [app] keep)", plan="show what would go, and remove nothing")
+@verb(numbers=("keep",), keep="how many to keep (default: [app] keep)", plan="show what would go, and remove nothing")
 def prune(run: Run, *, keep: int = 0, plan: bool = False) -> int:
     """Remove old releases from hosts."""
     from deployer.verbs import acting

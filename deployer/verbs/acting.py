@@ -230,8 +230,6 @@ def pin(run: Run, release: str, *, remove: bool) -> int:
 
 def prune(run: Run, *, keep: int, plan_only: bool) -> int:
     """Remove releases beyond the newest `keep`; never one that is committed, good before, pinned or in use."""
-    if keep < 0:
-        raise UsageError(f"--keep {keep} releases is not possible", hint="--keep 1, or more")
     rows: list[Mapping[str, Any]] = []
 
     def work(remote: Remote) -> list[tuple[str, str]]:

@@ -23,7 +23,6 @@ MANY_HOSTS = 6
 def deploy(run: Run, *, artifact: str, plan_only: bool, yes: bool, activate: bool, detach: bool, parallel: int) -> int:
     if plan_only:
         return show_plan(run, artifact=artifact)
-    at_once = _parallel(run, parallel)
     _refuse_unwatched(run, detach=detach)
     with _before_hosts():
         _ask_early(run)
@@ -45,7 +44,7 @@ def deploy(run: Run, *, artifact: str, plan_only: bool, yes: bool, activate: boo
         prepare=prepare,
         why="deploy",
         who=run.who,
-        parallel=at_once,
+        parallel=parallel or run.config.parallel,
         activate=activate,
         detach=detach,
         confirm=lambda plans: _confirmed(run, plans, yes=yes),
@@ -85,7 +84,7 @@ def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int)
         prepare=lambda remote: planned(run.engine, remote, plan_for),
         why="rollback",
         who=run.who,
-        parallel=_parallel(run, parallel),
+        parallel=parallel or run.config.parallel,
         detach=detach,
     ).run()
 
@@ -134,12 +133,6 @@ def _shown(run: Run, artifact: Artifact) -> int:
     }
     run.emit(Listing(name="artifact", columns=tuple(row), rows=(row,)))
     return 0
-
-
-def _parallel(run: Run, given: int) -> int:
-    if given < 0:
-        raise UsageError(f"--parallel {given} hosts at once is not possible", hint="--parallel 1, or more")
-    return given or run.config.parallel
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from deployer.tasks import namespace
     [
         (("--config", "config/deploy.toml", "status"), "deployer TASK --config config/deploy.toml"),
         (("--host", "prod1", "status"), "next: deployer --list"),
-        (("deploy", "--parallel", "many"), "next: deployer --list"),
+        (("deploy", "--parallel", "many"), "--parallel many is not a whole number"),
         (("deplyo",), "next: deployer --list"),
         (("--dry", "deploy"), "there is no option --dry before a task"),
         (("--prompt-for-sudo-password", "deploy"), "there is no option --prompt-for-sudo-password before a task"),
@@ -52,7 +52,7 @@ def test_an_empty_variable_does_not_mean_the_default_hosts(words: tuple[str, ...
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 2
-    assert said in done.stderr
+    assert said in done.stdout + done.stderr
 
 
 def test_a_closed_terminal_does_not_end_what_was_started_with_nohup() -> None:
