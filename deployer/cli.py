@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -11,65 +13,143 @@ from collections.abc import Iterator
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
-from deployer import __version__, signals
+from deployer import __version__, signals, usage
+from deployer.errors import InterruptedByUserError, UsageError
 from deployer.output.sink import fill_streams
-from deployer.tasks import namespace
+from deployer.task import COMMON
+from deployer.tasks import GROUPS, namespace
 
-_NEXT = "\nnext: deployer --list, or deployer --help TASK"
-
-
-_CORE = ("help", "version", "list", "list-depth", "list-format", "complete", "print-completion-script")
+OPTIONS = (
+    ("--help [TASK]", "show this, or what a task takes"),
+    ("--list", "list the tasks alone"),
+    ("--list-format json", "list them for a program"),
+    ("--version", "show the version"),
+    ("--print-completion-script SHELL", "print what completes commands in bash, zsh or fish"),
+)
+"""What Invoke's programs have and ours offers; the rest is for commands that Invoke runs, which are none of ours."""
+_TAKEN = ("help", "version", "list", "list-format", "complete", "print-completion-script")
+_FORMATS = ("flat", "nested", "json")
 
 
 class Deployer(Program):
-    """Invoke's program, but with our exit status for a faulty command line, and no traceback for one."""
+    """Invoke's program with one task a call, our own words for a faulty command line, and our exit statuses."""
 
     def parse_core(self, argv: list[str] | None) -> None:
         with self._usage():
             super().parse_core(argv)
-        if self.args.config.value:
-            # Before the task it is Invoke's own option, for a file of another kind.
-            path = self.args.config.value
-            raise Exit(f"error: --config stands behind the task\nnext: deployer TASK --config {path}", code=2)
-        for name, argument in self.args.items():
-            # Invoke's, for tasks that run local commands: here they would do nothing, --dry least of all.
-            if name not in _CORE and argument.value and argument.value != argument.default:
-                raise Exit(f"error: there is no option --{name} before a task\nnext: deployer --help", code=2)
+            for name, argument in self.args.items():
+                if name not in _TAKEN and argument.value and argument.value != argument.default:
+                    self._refuse_core(name, str(argument.value))
+            if (kind := self.args["list-format"].value) not in _FORMATS:
+                raise UsageError(f"--list-format {kind} is not known", hint=f"one of {', '.join(_FORMATS)}")
 
     def parse_tasks(self) -> None:
         with self._usage():
-            super().parse_tasks()
-        if len(self.tasks) > 1:
-            first, second = self.tasks[0].name, self.tasks[1].name
-            quoted = f'quote the command: deployer run "… {second} …"' if first == "run" else f"deployer {first}"
-            raise Exit(f"error: one task at a time, and here are {first} and {second}\nnext: {quoted}", code=2)
-
-    def print_help(self) -> None:
-        """Show what there is of options before a task, and the tasks."""
-        sys.stdout.write(f"Usage: {self.binary} TASK [options]\n\nOptions before a task:\n\n")
-        names = tuple(f"--{name}" for name in _CORE)
-        self.print_columns(
-            [each for each in self.initial_context.help_tuples() if any(name in each[0] for name in names)]
-        )
-        self.list_tasks()
+            fault: Exception | None = None
+            # As they are before the tasks' words, among which Invoke would find options of its own.
+            asked, listed = self.args.help.value, self.args.list.value
+            try:
+                super().parse_tasks()
+            except (ParseError, ValueError) as error:
+                fault = error
+            if not self.args.complete.value:
+                self._judge(asked, listed)
+            if fault is not None:
+                raise fault
 
     def execute(self) -> None:
         try:
             super().execute()
         except KeyboardInterrupt as error:
             # Before a task could take it, or a second one while it was telling of the first. Invoke itself would say 1.
-            raise Exit("interrupted", code=130) from error
+            raise Exit("interrupted", code=InterruptedByUserError.exit_code) from error
+
+    def print_help(self) -> None:
+        """Show what there is of options before a task, and the tasks."""
+        _say("Usage: deployer TASK [OPTIONS]", "", "Options before a task:")
+        self.print_columns(OPTIONS)
+        self.list_tasks()
+
+    def print_task_help(self, name: str) -> None:
+        """Show how a task is called, and its options: its own, and those of every task."""
+        known = self.parser.contexts[name]
+        _say(" ".join(("Usage: deployer", name, *usage.places(known), "[OPTIONS]")), "")
+        _say(f"{inspect.getdoc(self.collection[name].body)}", "")
+        columns = {
+            option.name: (f"{flag} {usage.value_word(option)}" if option.takes_value else flag, option.help or "")
+            for flag, option in known.flags.items()
+        }
+        width = max(len(spec) for spec, _ in columns.values())
+        for heading, names in (
+            ("Options:", [each for each in columns if each not in COMMON]),
+            ("Options of every task:", list(COMMON)),
+        ):
+            if names:
+                _say(heading)
+                # As wide as the widest of all, so that they stand below each other.
+                self.print_columns([(columns[each][0].ljust(width), columns[each][1]) for each in names])
+
+    def list_tasks(self) -> None:
+        """Show the tasks by what they are for; `--list-format json` is Invoke's own."""
+        if self.list_format == "json":
+            super().list_tasks()
+            return
+        width = max(len(name) for names in GROUPS.values() for name in names)
+        for heading, names in GROUPS.items():
+            _say(f"{heading[0].upper()}{heading[1:]}:")
+            tasks = [(name.ljust(width), inspect.getdoc(self.collection[name].body)) for name in names]
+            self.print_columns(tasks)
+        _say("What a task takes: deployer --help TASK")
+
+    def _judge(self, asked: object, listed: object) -> None:
+        tasks, words = self.parser.contexts, self.core.unparsed
+        if isinstance(listed, str):
+            raise UsageError(f"--list takes no word, and {listed} is one", hint="deployer --list")
+        if self.core.remainder:
+            raise UsageError("nothing can stand behind --", hint='a command is one word: deployer run "ls -l"')
+        if isinstance(asked, str):
+            usage.known_task(asked, tasks)
+        explained = usage.judge(words, tasks, before=self.initial_context.flags)
+        if explained:
+            # Invoke would take `run --help` for a command of that name.
+            self.print_task_help(explained)
+            raise Exit
+
+    def _refuse_core(self, name: str, value: str) -> None:
+        if name == "config":
+            # Before the task it is Invoke's own option, for a file of another kind.
+            raise UsageError("--config stands behind the task", hint=f"deployer TASK --config {value}")
+        # Invoke's, for tasks that run local commands: here they would do nothing, --dry least of all.
+        hint = "to change nothing: deployer plan, or deployer deploy --plan" if name == "dry" else "deployer --help"
+        raise UsageError(f"there is no option --{name} before a task", hint=hint)
 
     @contextlib.contextmanager
     def _usage(self) -> Iterator[None]:
         try:
             yield
+        except UsageError as error:
+            raise self._refused(error) from error
         except ValueError as error:
-            # What Invoke makes of `--parallel many`: "invalid literal for int() with base 10: 'many'".
-            found = str(error).rpartition(": ")[2]
-            raise Exit(f"error: {found} is not a whole number{_NEXT}", code=2) from error
+            # What Invoke makes of `--list-depth many`: "invalid literal for int() with base 10: 'many'".
+            text = f"{str(error).rpartition(': ')[2]} is not a whole number"
+            raise self._refused(UsageError(text, hint="deployer --help")) from error
         except ParseError as error:
-            raise Exit(f"error: {error}{_NEXT}", code=2) from error
+            raise self._refused(UsageError(str(error), hint="deployer --list, or deployer --help TASK")) from error
+
+    def _refused(self, error: UsageError) -> Exit:
+        words = self.argv[1:]
+        if "--output=json" in words or ("--output", "json") in itertools.pairwise(words):
+            from deployer.events import Failure, to_json  # what a faulty line alone needs
+            from deployer.output.jsonlines import json_line
+
+            event = Failure(message=error.message, hint=error.hint, exit_code=error.exit_code)
+            _say(*map(json_line, to_json(event)))
+            return Exit(code=error.exit_code)
+        return Exit(f"error: {error.message}\nnext: {error.hint}", code=error.exit_code)
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def main() -> None:

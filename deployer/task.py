@@ -124,7 +124,7 @@ def _refuse_misread(context: Context) -> None:
         raise UsageError("there is no --dry", hint="deployer plan, or --plan behind deploy or rollback")
     for word, following in itertools.pairwise([*sys.argv[1:], "--"]):
         if word == "--host" and following.startswith("-"):
-            raise UsageError("--host stands there without a name", hint="--host NAME, or leave it out")
+            raise UsageError("--host stands there without a value", hint="--host NAME, or leave it out")
         name, equals, value = word.partition("=")
         if name.startswith("--") and not value and (equals or not following):
             raise UsageError(f"{name} is empty: an unset variable?", hint=f"{name} VALUE, or leave it out")

@@ -13,6 +13,17 @@ from deployer.task import LOOKED, TASKS, verb
 if TYPE_CHECKING:
     from deployer.verbs.run import Run
 
+GROUPS = {
+    "deploying": ("deploy", "plan", "rollback", "attach"),
+    "looking": ("status", "releases", "logs", "check", "env"),
+    "service": ("start", "stop", "restart"),
+    "one-off": ("run", "console", "migrate", "version", "ping"),
+    "tarball": ("build", "fetch", "inspect", "unit"),
+    "hosts": ("setup", "lock", "unlock", "prune", "pin"),
+    "this machine": ("init", "sandbox"),
+}
+"""The table of contents: every task once, in the order of `--list` and of the first table of docs/commands.md."""
+
 
 @verb(
     numbers=("parallel",),
@@ -33,7 +44,7 @@ def deploy(
     detach: bool = False,
     parallel: int = 0,
 ) -> int:
-    """Put a release on hosts, start it, watch it, go back if it fails."""
+    """Put a release on hosts, watch it, go back if it fails."""
     from deployer.verbs import deploying
 
     return deploying.deploy(
@@ -57,7 +68,7 @@ def plan(run: Run, *, artifact: str = "") -> int:
     parallel="hosts at once, after the first",
 )
 def rollback(run: Run, *, to: str = "", plan: bool = False, detach: bool = False, parallel: int = 0) -> int:
-    """Go back to the last good release: code, unit and environment."""
+    """Go back to the last good code, unit and environment."""
     from deployer.verbs import deploying
 
     return deploying.rollback(run, to=to, plan_only=plan, detach=detach, parallel=parallel)
@@ -73,7 +84,7 @@ def attach(run: Run) -> int:
 
 @verb(interrupted=LOOKED)
 def status(run: Run) -> int:
-    """Show where each host stands: release, state, health, drift."""
+    """Show each host's release, state, health and drift."""
     from deployer.verbs import looking
 
     return looking.status(run)
@@ -152,7 +163,7 @@ def build(run: Run) -> int:
 
 @verb(interrupted=LOOKED, artifact="a tarball: path or URL")
 def fetch(run: Run, *, artifact: str = "") -> int:
-    """Get the tarball without building, and say where it is."""
+    """Get the tarball without a build, and say where."""
     from deployer.verbs import deploying
 
     return deploying.fetch(run, artifact=artifact)
@@ -160,7 +171,7 @@ def fetch(run: Run, *, artifact: str = "") -> int:
 
 @verb(interrupted=LOOKED, artifact="a tarball: path or URL")
 def inspect_(run: Run, *, artifact: str = "") -> int:
-    """Say what kind of release a tarball is, and what it would get."""
+    """Say what a tarball is, and what unit it would get."""
     from deployer.verbs import deploying
 
     return deploying.inspect(run, artifact=artifact)
@@ -176,7 +187,7 @@ def check(run: Run) -> int:
 
 @verb(sudo="let the login user become root without a password", plan="show what would change, and change nothing")
 def setup(run: Run, *, sudo: bool = False, plan: bool = False) -> int:
-    """Prepare a host once: the service's user and our directories."""
+    """Prepare a host once: the service's user, the directories."""
     from deployer.verbs import acting
 
     return acting.setup(run, sudo=sudo, plan_only=plan)
@@ -184,7 +195,7 @@ def setup(run: Run, *, sudo: bool = False, plan: bool = False) -> int:
 
 @verb(interrupted=LOOKED, reveal="show the values too")
 def env(run: Run, *, reveal: bool = False) -> int:
-    """Compare the environment here with that on each host, by name."""
+    """Compare the environment here with each host's, by name."""
     from deployer.verbs import looking
 
     return looking.env(run, reveal=reveal)
@@ -301,5 +312,10 @@ def sandbox(run: Run, *, action: str, name: str = "", suite: str = "", command: 
 
     return here.sandbox(run, action, name=name, suite=suite, command=command)
 
+
+for _group, _names in GROUPS.items():
+    for _task in (TASKS[name] for name in _names):
+        # `inv --list` is Invoke's: by name, one first line of a docstring each. So the line names its group.
+        _task.__doc__ = f"{_group}: {_task.body.__doc__}"
 
 namespace = TASKS

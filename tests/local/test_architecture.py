@@ -24,7 +24,7 @@ LAYERS = (
     {"activation", "engine"},
     {"switch"},
     {"verbs"},
-    {"task"},
+    {"task", "usage"},
     {"tasks"},
     {"cli"},
     {"__main__"},

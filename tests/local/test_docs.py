@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 import shlex
@@ -17,8 +18,9 @@ from invoke.tasks import Task
 from deployer import config, errors
 from deployer.engine import EXIT_CODES
 from deployer.task import COMMON
-from deployer.tasks import namespace
+from deployer.tasks import GROUPS, namespace
 from deployer.unit import hardening
+from deployer.usage import value_word
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -69,6 +71,19 @@ def test_every_task_and_option_is_described(name: str) -> None:
 def test_the_options_of_every_task_are_described() -> None:
     text = section(page("commands.md"), "Options of every task")
     assert [option for option in COMMON if f"`--{option} " not in text] == []
+
+
+def test_the_first_table_groups_the_tasks_as_the_list_does() -> None:
+    rows = re.findall(r"^\| \*\*(.+)\*\* \| (.*) \|$", page("commands.md"), re.MULTILINE)
+    assert {head.lower(): tuple(re.findall(r"`([a-z]+)`", cells)) for head, cells in rows} == GROUPS
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_the_values_of_options_are_called_as_in_the_help(name: str) -> None:
+    options = {each.name: each for each in copy.deepcopy(TASKS[name]).get_arguments() if each.takes_value}
+    described = re.findall(r"`--([a-z-]+) ([A-Z_]+)`", section(page("commands.md"), f"`{name}`"))
+    wrong = [each for each in described if each[0] in options and value_word(options[each[0]]) != each[1]]
+    assert wrong == []
 
 
 def test_every_described_section_is_a_task() -> None:

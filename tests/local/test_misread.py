@@ -81,8 +81,8 @@ def test_without_it_the_build_would_have_begun(begun: Path) -> None:
     ("words", "said"),
     [
         (("--dry", "deploy"), "there is no --dry"),
-        (("deploy", "--host"), "--host stands there without a name"),
-        (("deploy", "--host", "--plan"), "--host stands there without a name"),
+        (("deploy", "--host"), "--host stands there without a value"),
+        (("deploy", "--host", "--plan"), "--host stands there without a value"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
 )
