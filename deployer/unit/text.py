@@ -27,11 +27,13 @@ HEADER: Final = (
 
 _SECTIONS: Final = ("Unit", "Service", "Install")
 
-# How long a service that does not stay up is started again before systemd leaves it alone. After a power cut its
-# database or its name service may take minutes; giving up after a handful of tries would leave it down for ever.
+# How long a service that does not stay up is started again, at the least, before systemd leaves it alone. After a power
+# cut its database or its name service may take minutes; giving up sooner would leave it down for ever.
 _PATIENCE_S: Final = 600.0
-# A BEAM whose application fails to start lives for 2.5 to 3.5 s; runs shorter than the second figure count as a loop.
-_CRASH_S: Final = 4.0
+# What cannot resolve a name may die at once, so the delay alone is counted as time. Where there is (next to) none, this
+# is: more tries than one a second would fill the journal and not help.
+_SHORTEST_CYCLE_S: Final = 1.0
+# Runs shorter than this count as a loop. (A BEAM whose application fails to start lives for 2.5 to 3.5 s.)
 _LONGEST_CRASH_S: Final = 10.0
 _FEWEST_STARTS: Final = 5
 # What RestartSec= is where the line is taken out.
@@ -68,11 +70,12 @@ def unit_text(config: Config, *, launch: Launch, release_path: PurePosixPath, en
 def start_limit(service: Service) -> tuple[int, int]:
     """Return StartLimitIntervalSec= and StartLimitBurst= that a crash loop really runs into.
 
-    A loop of starts that each live for up to ten seconds reaches the burst inside the interval; ten minutes or so of it
-    are waited out first (less where the crashes come quicker). A longer life is no loop, and is restarted for ever.
+    A loop of starts that each live for up to ten seconds reaches the burst inside the interval; at least ten minutes of
+    it are waited out first, however short the lives are (less with a delay below a second). A longer life is no loop, and
+    is restarted for ever.
     """
     delay_s = _restart_delay_s(service)
-    burst = max(_FEWEST_STARTS, math.ceil(_PATIENCE_S / (delay_s + _CRASH_S)))
+    burst = max(_FEWEST_STARTS, math.ceil(_PATIENCE_S / max(delay_s, _SHORTEST_CYCLE_S)))
     return math.ceil(burst * (delay_s + _LONGEST_CRASH_S)), burst
 
 
