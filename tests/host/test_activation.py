@@ -225,8 +225,12 @@ def test_a_migration_sees_what_the_service_sees(project: Project, bare: OnHost) 
 def test_an_old_release_that_ignores_its_stop_does_not_hold_up_the_next(project: Project, bare: OnHost) -> None:
     project.service += '\nstop_timeout = "2s"'
     assert project.write().deploy("1.0.0", "stubborn").status == 0
+    old = bare.unit("MainPID")
     done = project.deploy("1.1.0")
     assert (done.status, bare.version) == (0, "1.1.0"), done.text
+    # Its own time limit, and not the 30 s that hold without one.
+    assert done.summary["hosts"][0]["took_s"] < 25
+    assert bare.sh(f"test -d /proc/{old} || echo gone; pgrep -u app -c") == "gone\n1"
     assert bare.is_settled()
     assert bare.is_consistent()
     assert "Killing" in bare.sh("journalctl -u shop.service")

@@ -53,6 +53,12 @@ def answers(hello: OnHost) -> str:
     return hello.sh(f"timeout 3 bash -c '{script}' | tail -n 1 || true")
 
 
+def epmd(hello: OnHost) -> list[str]:
+    """The release of each port mapper that runs: a daemon which the VM leaves behind when it ends."""
+    said = hello.sh("for pid in $(pgrep -x epmd); do readlink /proc/$pid/exe; done")
+    return [path.removeprefix("/opt/hello_mix/releases/").partition("/")[0] for path in said.splitlines()]
+
+
 def test_a_mix_release_is_built_deployed_broken_and_rolled_back(hello: OnHost) -> None:
     first = deploy(hello, "1.0.0")
     assert first["verdict"] == "changed", first["said"]
@@ -62,6 +68,7 @@ def test_a_mix_release_is_built_deployed_broken_and_rolled_back(hello: OnHost) -
 
     assert deploy(hello, "1.1.0")["verdict"] == "changed"
     assert answers(hello) == "ok 1.1.0"
+    assert epmd(hello) == [hello.current]
 
     # A real VM takes some seconds to die of a start that fails.
     broken = deploy(hello, "1.2.0", "boot")
@@ -71,6 +78,7 @@ def test_a_mix_release_is_built_deployed_broken_and_rolled_back(hello: OnHost) -
     back = hello.project.run("rollback", "--host", hello.host.name)
     assert back.status == 0, back.text
     assert answers(hello) == "ok 1.0.0"
+    assert epmd(hello) == [hello.current]
     assert hello.is_settled()
     assert hello.is_consistent()
 
