@@ -61,7 +61,8 @@ class Directives:
 
     accepts: str = 'a table of directives, such as { LimitNOFILE = 65536, "Unit.After" = ["postgresql.service"] }'
     value_accepts: str = (
-        "one line of text that does not end in a backslash, a whole number, true, false, or a list of such texts"
+        "one line of text, without control characters and with no backslash at its end, a whole number, true, false, "
+        "or a list of such texts"
     )
 
     def read(self, value: Any, spot: Spot) -> Any:

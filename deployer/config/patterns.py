@@ -32,7 +32,7 @@ UNIT_LINE: Final = r"[^\x00-\x1f\x7f]*[^\x00-\x20\x7f\\] *"
 """One line that goes into a unit file. A backslash at its end would draw in the line below it."""
 
 DIRECTIVE: Final = r"(?:(?:Unit|Service|Install)\.)?[A-Z][A-Za-z0-9]*"
-DIRECTIVE_VALUE: Final = r"(?:[^\x00\n\r]*[^\x00\n\r \t\\])?[ \t]*"
+DIRECTIVE_VALUE: Final = r"(?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f\\])?[ \t]*"
 
 PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 NAME_OR_V4: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"

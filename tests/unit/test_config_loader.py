@@ -453,7 +453,19 @@ def test_a_root_of_its_own_is_accepted(root: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ['"a\\nb"', '"a\\u0000b"', '"a\\\\"', '["ok", "a\\nb"]', "1979-05-27", "{ a = 1 }", "[1]"]
+    "value",
+    [
+        '"a\\nb"',
+        '"a\\u0000b"',
+        '"a\\u001bb"',
+        '"a\\u007f"',
+        '"a\\u000b "',
+        '"a\\\\"',
+        '["ok", "a\\nb"]',
+        "1979-05-27",
+        "{ a = 1 }",
+        "[1]",
+    ],
 )
 def test_a_directive_that_would_break_its_line_is_refused(value: str) -> None:
     (told,) = faults_below_app(f"[service.directives]\nExecStartPre = {value}\n")
