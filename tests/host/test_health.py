@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.host.project import OnHost, Project, wait_for
+from tests.host.project import SERVER, OnHost, Project, wait_for
 
 TIMES = 'settle = "500ms"\ntimeout = "2s"\ninterval = "200ms"\ncheck_timeout = "1s"'
 
@@ -53,6 +53,15 @@ CHECKS = {
         passes='http = "http://localhost:4000/"',
         fails='http = "http://nowhere.invalid:4000/"',
         why="http://nowhere.invalid:4000/: ",
+    ),
+    "an answer in words that bash might use": Check(
+        passes='http = "http://127.0.0.1:4000/"',
+        fails='http = "http://127.0.0.1:4000/"',
+        why="http://127.0.0.1:4000/: the answer is not HTTP",
+        bad_server=SERVER.replace(
+            'print $client "',
+            r'print $client "/dev/tcp/127.0.0.1/4000: Connection refused\r\n"; close $client; next; "',
+        ),
     ),
     "a TCP port": Check(
         passes="tcp = 4000", fails='tcp = "127.0.0.1:4001"', why="nothing accepts connections on 127.0.0.1 port 4001"

@@ -11,21 +11,31 @@ no_checks
 
 # check_http HOST PORT PATH HOST_HEADER STATUSES BODY
 check_http() {
-    local answer status url=http://$4$3
-    # HTTP/1.0, so that nobody sends chunks; the reply is cut at 64 KiB.
+    local answer status=0 url=http://$4$3
+    # HTTP/1.0, so that nobody sends chunks; the reply is cut at 64 KiB. Status 7 says that it is not a reply at all, but what
+    # bash says of the connection. A server that answers before it has read all must not end us by SIGPIPE.
     # shellcheck disable=SC2016 # expanded by the inner bash
     answer=$(timeout -k 1 "$CHECK_TIMEOUT_S" bash -c '
-        exec 2>&1
+        trap "" PIPE
+        exec 4>&2 2>&1
         exec 3<>"/dev/tcp/$1/$2" || exit 7
+        exec 2>&4
         printf "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: deployer\r\nAccept: */*\r\nConnection: close\r\n\r\n" "$3" "$4" >&3
-        head -c 65536 <&3' _ "$1" "$2" "$3" "$4" 2>/dev/null | tr -d '\0') || true
+        head -c 65536 <&3' _ "$1" "$2" "$3" "$4" 2>/dev/null | tr -d '\0') || status=$?
+    if ((status == 7)); then
+        # Its first line has the cause at its end; a second one may say less ("Invalid argument" of an unknown name).
+        answer=${answer%%$'\n'*} answer=${answer##*: }
+        WHY="$url: ${answer/#Connection refused/connection refused}"
+        return 1
+    fi
     if [[ ! $answer =~ ^HTTP/[0-9.]+\ ([0-9][0-9][0-9]) ]]; then
-        case $answer in
-            *refused*) WHY="$url: connection refused" ;;
-            *"/dev/tcp/$1/$2: "*) WHY="$url: ${answer##*"/dev/tcp/$1/$2: "}" ;;
-            "") WHY="$url: no answer within $CHECK_TIMEOUT_S s" ;;
-            *) WHY="$url: the answer is not HTTP" ;;
-        esac
+        if [[ -n $answer ]]; then
+            WHY="$url: the answer is not HTTP"
+        elif ((status == 124 || status == 137)); then
+            WHY="$url: no answer within $CHECK_TIMEOUT_S s"
+        else
+            WHY="$url: the connection was closed without an answer"
+        fi
         return 1
     fi
     status=${BASH_REMATCH[1]}
