@@ -139,7 +139,7 @@ def _read_only(directory: str) -> Fault:
         scene.sh(
             f"mountpoint -q {directory} || mount --bind {directory} {directory}; mount -o remount,bind,ro {directory}"
         )
-        scene.client.ended(deadline_s=90)
+        scene.client.ended(deadline_s=150)
         yield
         # The mount stays: what was started meanwhile has its directory there.
         scene.sh(f"mount -o remount,bind,rw {directory}")
@@ -200,7 +200,7 @@ def _clock_jumps(scene: Scene) -> Iterator[None]:
 def _sleep_or_end(scene: Scene, seconds: float | None) -> None:
     """Wait for so long, or until the client has ended; with None for that alone."""
     if seconds is None:
-        scene.client.ended(deadline_s=90)
+        scene.client.ended(deadline_s=150)
         return
     until = time.monotonic() + seconds
     while time.monotonic() < until and not scene.client.is_over:

@@ -54,7 +54,10 @@ class Ground:
 
 @pytest.fixture(scope="module")
 def ground(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    project = Project(directory=tmp_path_factory.mktemp("ground"), hosts=(host,)).write()
+    project = Project(directory=tmp_path_factory.mktemp("ground"), hosts=(host,))
+    # A client that is cut off waits for as long as the switch and its way back may take, stops included.
+    project.service += '\nstop_timeout = "3s"'
+    project.write()
     made = Ground(on_host=OnHost(lab=lab, host=host, project=project), numbers=count(1))
     made.deploy()
     made.deploy()
