@@ -1,6 +1,6 @@
 """The fault that systemd was brought in for: after a power cut the app starts before names resolve, and stays down.
 
-Here a host boots whose address comes six seconds late, so that nothing resolves until then. The same app is on it twice:
+Here a host boots whose address comes ten seconds late, so that nothing resolves until then. The same app is on it twice:
 by the unit that we write, and by the well-known one that has `After=network.target` and `RemainAfterExit=yes`.
 """
 
@@ -15,7 +15,7 @@ from deployer.sandbox import Lab, SandboxHost
 from tests.host.project import SERVER, OnHost, Project, wait_for
 from tests.host.test_units import DAEMON, SOURCE
 
-LATE_S = 6
+LATE_S = 10
 # It asks for its database once, when it starts, as many do.
 NEEDY = SERVER.replace("@VERSION@", "1.0.0").replace(
     "my $socket =",
