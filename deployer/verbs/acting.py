@@ -76,7 +76,7 @@ def setup(run: Run, *, sudo: bool, plan_only: bool) -> int:
 
     code = run.engine.each(run.hosts, work, done)
     word = "would" if plan_only else "did"
-    run.emit(Listing(name="setup", columns=("host", word), rows=tuple(rows), empty="already prepared"))
+    run.table(Listing(name="setup", columns=("host", word), rows=tuple(rows), empty="already prepared"), code)
     return code
 
 
@@ -179,7 +179,12 @@ def lock(run: Run, *, reason: str, until: str, force: bool) -> int:
         return code
     if others and not force:
         raise LockedError("it is locked by somebody else; nothing was changed", hint="ask them, or add --force")
-    return _mark(run, "lock", lambda remote: remote.mark("freeze", reason, until_s, run.who))
+
+    def work(remote: Remote) -> str:
+        remote.mark("freeze", reason, until_s, run.who)
+        return "lock"
+
+    return _mark(run, "lock", work)
 
 
 def unlock(run: Run, *, force: bool) -> int:
@@ -189,7 +194,11 @@ def unlock(run: Run, *, force: bool) -> int:
         return code
     if others and not force and (not run.at_terminal or not run.confirm("Unlock it all the same?")):
         raise UsageError("the lock is somebody else's; nothing was changed", hint="ask them, or add --force")
-    return _mark(run, "unlock", lambda remote: remote.mark("thaw", run.who))
+
+    def work(remote: Remote) -> str:
+        return "unlock" if remote.mark("thaw", run.who) else "nothing was locked"
+
+    return _mark(run, "unlock", work)
 
 
 def _locks_of_others(run: Run) -> tuple[int, bool]:
@@ -225,7 +234,12 @@ def _moment(text: str) -> int:
 
 def pin(run: Run, release: str, *, remove: bool) -> int:
     """Keep a release from being pruned, or no longer."""
-    return _mark(run, "pin", lambda remote: remote.mark("unpin" if remove else "pin", release, run.who))
+
+    def work(remote: Remote) -> str:
+        remote.mark("unpin" if remove else "pin", release, run.who)
+        return "no longer pinned" if remove else "pin"
+
+    return _mark(run, "pin", work)
 
 
 def prune(run: Run, *, keep: int, plan_only: bool) -> int:
@@ -240,12 +254,14 @@ def prune(run: Run, *, keep: int, plan_only: bool) -> int:
         rows.extend({"host": host.name, "release": rest, "done": word} for kind, rest in found if kind == "pruned")
 
     code = run.engine.each(run.hosts, work, done)
-    run.emit(Listing(name="prune", columns=("host", "release", "done"), rows=tuple(rows), empty="nothing to remove"))
+    listing = Listing(name="prune", columns=("host", "release", "done"), rows=tuple(rows), empty="nothing to remove")
+    run.table(listing, code)
     return code
 
 
-def _mark(run: Run, name: str, work: Callable[[Remote], object]) -> int:
+def _mark(run: Run, name: str, work: Callable[[Remote], str]) -> int:
+    """Set a mark on each host; `work` returns what was done there."""
     rows: list[Mapping[str, Any]] = []
-    code = run.engine.each(run.hosts, work, lambda host, _found: rows.append({"host": host.name, "done": name}))
-    run.emit(Listing(name=name, columns=("host", "done"), rows=tuple(rows)))
+    code = run.engine.each(run.hosts, work, lambda host, done: rows.append({"host": host.name, "done": done}))
+    run.table(Listing(name=name, columns=("host", "done"), rows=tuple(rows)), code)
     return code

@@ -33,7 +33,7 @@ def status(run: Run) -> int:
 
     code = run.engine.each(run.hosts, lambda remote: remote.probe(health=True), done)
     columns = ("host", "release", "state", "since", "restarts", "health", "drift")
-    _list(run, Listing(name="status", columns=columns, rows=tuple(rows), optional=("restarts", "since")), code)
+    run.table(Listing(name="status", columns=columns, rows=tuple(rows), optional=("restarts", "since")), code)
     return code
 
 
@@ -51,12 +51,6 @@ def _status_notes(host: Host, facts: Facts) -> Iterator[Note]:
     elif release := history.cut_off(facts):
         text = f"{release} was cut off before it proved itself, most likely by a power cut or reboot"
         yield Note(level="warning", text=text, host=host.name, hint=f"deployer deploy --host {host.name}")
-
-
-def _list(run: Run, listing: Listing, code: int) -> None:
-    """Show a listing; where no host could be asked there is none to show."""
-    if listing.rows or not code:
-        run.emit(listing)
 
 
 def _status_row(host: Host, facts: Facts) -> dict[str, Any]:
@@ -114,7 +108,7 @@ def releases(run: Run) -> int:
         only="here",
         optional=("size_bytes", "revision", "who"),
     )
-    _list(run, listing, code)
+    run.table(listing, code)
     return code
 
 
@@ -222,5 +216,5 @@ def env(run: Run, *, reveal: bool) -> int:
 
     code = run.engine.each(run.hosts, work, done)
     columns = ("host", "name", "state", "from", *(("here", "on_host") if reveal else ()))
-    _list(run, Listing(name="env", columns=columns, rows=tuple(rows), empty="no environment"), code)
+    run.table(Listing(name="env", columns=columns, rows=tuple(rows), empty="no environment"), code)
     return code

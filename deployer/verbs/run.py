@@ -19,7 +19,7 @@ from deployer import unit
 from deployer.engine import Engine
 from deployer.env import Environment, Sources, collect, for_host
 from deployer.errors import DeployerError, UsageError
-from deployer.events import Event, Note
+from deployer.events import Event, Listing, Note
 from deployer.masking import Masks
 from deployer.model import Config, Host, Secret
 from deployer.output.sink import Sink
@@ -174,6 +174,11 @@ class Run:
         """Show an event; this is the one place where what is known as a secret is hidden in it."""
         if self._output is not None and not self._unread.is_set():
             self._output.emit(self._masks.event(event))
+
+    def table(self, listing: Listing, code: int) -> None:
+        """Show what came of hosts, with the exit status so far; where no host could be asked there is nothing to show."""
+        if listing.rows or not code:
+            self.emit(listing)
 
     @property
     def at_terminal(self) -> bool:
