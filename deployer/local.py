@@ -1,7 +1,7 @@
 """Commands on this machine: the one place that starts local processes (test hosts aside).
 
-A command is an argument list, or a shell line that the user wrote in the config. Every one has a time limit, and none
-outlives us: each runs in a process group of its own, which is ended with it.
+A command is an argument list, or a shell line that the user wrote in the config. Every one has a time limit (infinite
+where a person said what to run elsewhere), and none outlives us: each runs in a process group of its own, which is ended with it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,14 @@ def run_shell(command: str, *, timeout_s: float, cwd: Path) -> Completed:
 
 
 def stream_shell(command: str, *, timeout_s: float, cwd: Path, on_line: Callable[[str], None]) -> Completed:
-    """Run a shell line of the user's and hand over its output (both streams, as they come) line by line.
+    """Run a shell line of the user's with `sh -c`, as `stream` does."""
+    return stream(("/bin/sh", "-c", command), timeout_s=timeout_s, cwd=cwd, on_line=on_line)
+
+
+def stream(
+    argv: tuple[str, ...], *, timeout_s: float, on_line: Callable[[str], None], cwd: Path | None = None
+) -> Completed:
+    """Run a program, standard input closed, and hand over its output (both streams, as they come) line by line.
 
     The returned `stdout` and `stderr` are empty: the lines were handed over.
     """
@@ -59,7 +66,6 @@ def stream_shell(command: str, *, timeout_s: float, cwd: Path, on_line: Callable
         for line in lines:
             on_line(_line(line))
 
-    argv = ("/bin/sh", "-c", command)
     with _started(argv, cwd=cwd, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
         timed_out = _pump(process, {process.stdout: take}, timeout_s=timeout_s)
         if rest:

@@ -302,8 +302,8 @@ def init(run: Run, *, name: str = "") -> int:
     interrupted="what was begun may be half done; deployer sandbox list shows what is there",
     positional=("action",),
     action="up, list, ssh, reboot, powercut, boot or down",
-    name="which host (default: sandbox1; down: all)",
-    suite="the Debian release of a new host: bookworm (default) or trixie",
+    name="which host, as --host does too (default: sandbox1; down: all)",
+    suite="for up: the Debian of a new host, bookworm (default) or trixie",
     command="for ssh: run this instead of a shell",
 )
 def sandbox(run: Run, *, action: str, name: str = "", suite: str = "", command: str = "") -> int:

@@ -10,7 +10,9 @@ from deployer.errors import UsageError
 from deployer.model import Config, Host
 
 
-def select_hosts(config: Config, wanted: Sequence[str], *, extra: Sequence[Host] = ()) -> tuple[Host, ...]:
+def select_hosts(
+    config: Config, wanted: Sequence[str], *, extra: Sequence[Host] = (), off: Sequence[str] = ()
+) -> tuple[Host, ...]:
     """Return the hosts that are meant, in the config's order and each once.
 
     Args:
@@ -18,9 +20,10 @@ def select_hosts(config: Config, wanted: Sequence[str], *, extra: Sequence[Host]
             default, else its only host.
         extra: Hosts that are not in the config, such as those of the sandbox. They are meant by their name, or by a
             glob that no configured host or group fits.
+        off: Names of sandbox hosts that are there and do not run.
 
     Raises:
-        UsageError: A name is not known, or none was given and it is not clear which is meant.
+        UsageError: A name is not known or of a host that is off, or none was given and it is not clear which is meant.
     """
     hosts = (*config.hosts, *(host for host in extra if host.name not in {known.name for known in config.hosts}))
     if not wanted:
@@ -31,6 +34,11 @@ def select_hosts(config: Config, wanted: Sequence[str], *, extra: Sequence[Host]
         raise UsageError("--host is empty", hint=_known(hosts))
     meant = {name: _meant(name, config.hosts, hosts) for name in names}
     unknown = [name for name, found in meant.items() if not found]
+    # A glob that only hosts fit which are off means those.
+    asleep = [each for each in off if any(fnmatchcase(each, name) for name in unknown)]
+    if asleep:
+        said = f"host {asleep[0]} is" if len(asleep) == 1 else f"hosts {', '.join(asleep)} are"
+        raise UsageError(f"the sandbox {said} off", hint=f"deployer sandbox boot --name {asleep[0]}")
     if unknown:
         raise UsageError(_unknown(unknown, hosts), hint=_known(hosts))
     chosen = {host.name for found in meant.values() for host in found}

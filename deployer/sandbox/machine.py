@@ -79,7 +79,7 @@ def enter(host: SandboxHost, command: str, *, timeout_s: float) -> Completed:
     shell = _shell(host.machine, command)
     if shell is None:
         raise HostError(
-            f"the sandbox host {host.name} is off", host=host.name, hint=f"deployer sandbox up --name {host.name}"
+            f"the sandbox host {host.name} is off", host=host.name, hint=f"deployer sandbox boot --name {host.name}"
         )
     done = run(shell, timeout_s=timeout_s)
     if done.timed_out:

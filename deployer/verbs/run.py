@@ -65,7 +65,8 @@ class Run:
     @cached_property
     def hosts(self) -> tuple[Host, ...]:
         """The hosts that are meant: configured ones, and sandbox hosts by their names."""
-        return configs.select_hosts(self.config, self.wanted, extra=self._sandbox_hosts())
+        running, off = self._sandbox_hosts()
+        return configs.select_hosts(self.config, self.wanted, extra=running, off=off)
 
     @property
     def host(self) -> Host:
@@ -181,9 +182,14 @@ class Run:
             self.emit(listing)
 
     @property
+    def is_for_programs(self) -> bool:
+        """Is standard output one JSON object a line?"""
+        return self._output_kind == "json"
+
+    @property
     def at_terminal(self) -> bool:
         """Is there somebody to ask?"""
-        return sys.stdin.isatty() and sys.stderr.isatty() and self._output_kind != "json"
+        return sys.stdin.isatty() and sys.stderr.isatty() and not self.is_for_programs
 
     def ask_secret(self, question: str) -> Secret | None:
         """Ask for a passphrase or password on the terminal; None where nobody can answer."""
@@ -240,12 +246,14 @@ class Run:
         )
         return Remote(link, host=host, app=self.config.app, step_timeout_s=self.config.ssh.step_timeout_s)
 
-    def _sandbox_hosts(self) -> tuple[Host, ...]:
+    def _sandbox_hosts(self) -> tuple[tuple[Host, ...], tuple[str, ...]]:
+        """Return the sandbox hosts that run, and the names of those that are off."""
         if not self.wanted:
-            return ()
-        from deployer.sandbox import overlay_hosts, state_directory
+            return (), ()
+        from deployer.sandbox import names_off, overlay_hosts, state_directory
 
-        return overlay_hosts(state_directory(self.environ))
+        directory = state_directory(self.environ)
+        return overlay_hosts(directory), names_off(directory)
 
 
 def _nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -422,3 +424,40 @@ def test_a_build_that_is_interrupted_leaves_no_root_file_system(can_run_hosts: N
             _, stderr = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in stderr
     assert root_file_systems(tmp_path) == []
+
+
+def test_the_commands_take_the_host_that_is_named(other_lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "deploy.toml").write_text(
+        '[app]\nname = "shop"\nuser = "app"\n[service]\nkind = "exec"\nexec_start = "bin/x"\n'
+    )
+
+    def deployer(*words: str) -> tuple[int, list[dict[str, Any]]]:
+        done = subprocess.run(
+            (sys.executable, "-m", "deployer", *words, "--output", "json"),
+            cwd=tmp_path,
+            env={**os.environ, "DEPLOYER_SANDBOX": str(other_lab.directory)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.stderr == ""
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert deployer("sandbox", "up", "--host", "web1")[0] == 0
+    assert [host.name for host in other_lab.hosts()] == ["web1"]
+    status, events = deployer("sandbox", "ssh", "--host", "web1", "--command", "hostname; echo oh >&2; exit 3")
+    assert status == 3
+    assert sorted((event["type"], event["host"], event["text"]) for event in events) == [
+        ("command", "web1", "oh"),
+        ("command", "web1", "web1"),
+    ]
+    assert deployer("sandbox", "down", "--host", "web2")[0] == 2
+    assert deployer("sandbox", "powercut", "--host", "web1")[0] == 0
+    assert not other_lab.host("web1").running
+    status, (event,) = deployer("ping", "--host", "web1", "--config", "deploy.toml")
+    assert (status, event["message"]) == (2, "the sandbox host web1 is off")
+    assert event["hint"] == "deployer sandbox boot --name web1"
+    assert deployer("sandbox", "down", "--host", "web1")[0] == 0
+    assert other_lab.hosts() == ()

@@ -95,3 +95,20 @@ def test_unknown_names_are_told_all_at_once_with_near_misses() -> None:
     assert caught.value.message == 'there is no host or group "wbe1" (did you mean "web1"?) and no "zzz" and no "x*"'
     assert caught.value.hint == "known hosts: web1, web2, db1; groups: web, eu"
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("wanted", [["off1"], ["web1", "off1"], ["off?"], ["off1", "zzz"]])
+def test_a_host_that_is_off_is_told_so_with_what_boots_it(wanted: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        select_hosts(THREE, wanted, extra=(SANDBOX,), off=("off1",))
+    assert caught.value.message == "the sandbox host off1 is off"
+    assert caught.value.hint == "deployer sandbox boot --name off1"
+
+
+def test_several_hosts_that_are_off_are_told_at_once() -> None:
+    with pytest.raises(UsageError, match="the sandbox hosts off1, off2 are off"):
+        select_hosts(THREE, ["off*"], off=("off1", "off2"))
+
+
+def test_a_host_of_the_config_is_not_taken_for_one_that_is_off() -> None:
+    assert select_hosts(THREE, ["web1", "web*"], off=("web1", "web9")) == (WEB1, WEB2)

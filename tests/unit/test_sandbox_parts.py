@@ -15,7 +15,16 @@ import pytest
 
 from deployer.errors import HostError, UsageError
 from deployer.model import Host
-from deployer.sandbox import SandboxHost, cache_directory, commands, host_entry, missing, overlay_hosts, state_directory
+from deployer.sandbox import (
+    SandboxHost,
+    cache_directory,
+    commands,
+    host_entry,
+    missing,
+    names_off,
+    overlay_hosts,
+    state_directory,
+)
 from deployer.sandbox.network import free_network
 from deployer.sandbox.processes import current, recorded
 from deployer.sandbox.rootfs import built_rootfs, mirror, mirror_among, recipe_name
@@ -265,6 +274,7 @@ def test_only_running_hosts_are_offered_to_a_deploy(state: State, host: SandboxH
         ),
     )
     assert overlay_hosts(state.directory / "none") == ()
+    assert names_off(state.directory) == ("off",)
 
 
 def test_offering_hosts_loads_nothing_that_runs_processes() -> None:
