@@ -143,7 +143,7 @@ class Watcher:
         line = journal_line(text, host=self._host.name, before=self.was)
         if line is not None:
             if line.old:
-                self._old_lines[_evidence(line).partition("\n")[0]] += 1
+                self._old_lines[self._mask(_evidence(line).partition("\n")[0])] += 1
             line = replace(line, message=self._mask(line.message))
             if not line.old:
                 self._lines.append(_evidence(line))
@@ -154,8 +154,9 @@ class Watcher:
         left, is_old = self._old_lines.copy(), False
         for line in evidence:
             if found := _SHORT_ISO.fullmatch(line):  # else a further line of a message of several
-                is_old = left[found[2]] > 0
-                left[found[2]] -= is_old
+                shown = self._mask(found[2])  # the host has hidden what it knows of, too
+                is_old = left[shown] > 0
+                left[shown] -= is_old
             if not is_old:
                 yield line
 

@@ -30,7 +30,7 @@ PARTS = {
     "secrets": ("lib", "secrets"),
     "check": ("lib", "check"),
 }
-PROGRAM_PARTS = ("program", "lib", "health", "commit", "prune", "activate")
+PROGRAM_PARTS = ("program", "lib", "health", "masked", "commit", "prune", "activate")
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -234,6 +235,34 @@ def test_a_hostile_app_cannot_move_the_cursor_or_forge_our_lines(apps: Apps, out
         # Ours begin with the time, and no line begins with what the app said.
         assert not [line for line in shown.splitlines() if line.startswith(("FAILED on host1: forged", "77:77:77"))]
     assert apps.on_host.is_settled()
+
+
+def test_evidence_that_is_kept_has_no_value_that_was_delivered(apps: Apps) -> None:
+    """The journal of a failed start, of an app that tells all it knows; and what systemd says of it."""
+    project = Project(directory=apps.shop.directory, hosts=apps.shop.hosts, health=QUICK)
+    mark = f"mark-{secrets.token_hex(8)}"
+    values = {
+        "GREETING": "hello",
+        "KEY": f"{mark}-key",
+        "AWKWARD": f'{mark} "quoted" $HOME `id` \\',
+        "PEM": f"--\n{mark}\n--",
+    }
+    project.env = f"set = {{ {', '.join(f'{name} = {json.dumps(value)}' for name, value in values.items())} }}"
+    project.service += '\ntype = "notify"'
+    project.write()
+    tells = "print qq($_=$ENV{$_}\\n) for sort keys %ENV; STATUS; die "
+    status = "IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET})->send(qq(STATUS=key $ENV{KEY}))"
+    server = SERVER.replace("die ", tells.replace("STATUS", status), 1).replace("@BREAK@", "boot")
+    server = server.replace("use IO::Socket::INET;", "use IO::Socket::INET; use IO::Socket::UNIX;")
+    assert project.deploy("7.0.0", files={"bin/server": server.encode()}).status == 1
+    kept = apps.on_host.sh("tail -n +1 /opt/shop/releases/7.0.0-*/.deployer/evidence/*")
+    assert "cannot boot: no database" in kept
+    assert "GREETING=hello" in kept
+    assert "KEY=***" in kept
+    assert "AWKWARD=***" in kept
+    assert "StatusText=key ***" in kept
+    assert mark not in kept
+    assert mark in apps.on_host.sh("journalctl --no-pager -u shop.service"), "twin: all of it was said"
 
 
 # Texts of ours that travel to the host.

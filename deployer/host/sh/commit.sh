@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Making a release the committed one, and going back to the one that is. Both can be cut off anywhere and done again.
-# Needs lib.sh and health.sh.
+# Needs lib.sh, health.sh and masked.sh.
 
 # Where a record (write-ahead or trial marker) is kept: "key value" lines.
 declare -A RECORD
@@ -240,17 +240,18 @@ ledger_bad() {
         tell note level warning text "$LEDGER could not be written"
 }
 
-# keep_evidence: what the failed start left in the journal and in systemd, with the release, for root alone.
+# keep_evidence: what the failed start left in the journal and in systemd, with the release, for root alone. For it is read,
+# copied and sent around, no value that was delivered is in it.
 keep_evidence() {
     local directory=$ROOT/releases/$ID/.deployer/evidence file
     [[ -d ${directory%/*} ]] && directory 0700 "$directory" || return 1
-    systemctl show --no-pager -- "$UNIT" >"$directory/$TOKEN.state" 2>/dev/null || true
+    systemctl show --no-pager -- "$UNIT" 2>/dev/null | masked >"$directory/$TOKEN.state" || true
     sync_journal
     if [[ -n ${CURSOR:-} ]]; then
         matches
         # Not --after-cursor: where the line at the cursor is another unit's, systemd 252 passes over the first of ours.
         timeout 20 journalctl --no-pager -q -o short-iso --cursor="$CURSOR" "${MATCHES[@]}" 2>/dev/null |
-            tail -n 1000 >"$directory/$TOKEN.journal" || true
+            tail -n 1000 | masked >"$directory/$TOKEN.journal" || true
     fi
     # The last five are enough.
     for file in $(find "$directory" -name '*.journal' -printf '%T@ %f\n' | sort -rn | sed -n '6,$s/.* //p'); do
