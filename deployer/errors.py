@@ -79,6 +79,10 @@ class LockedError(DeployerError):
     exit_code = 4
 
 
+class BusyError(LockedError):
+    """Somebody else is at work: an activation is under way, or the same release is being staged. It passes."""
+
+
 class StaleError(LockedError):
     """The host is no longer in the state that the plan was made for."""
 

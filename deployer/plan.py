@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from deployer import unit
 from deployer.env import Difference, Environment, compare, encode, parse_systemd
-from deployer.errors import DeployerError, HostError, LockedError, UsageError
+from deployer.errors import BusyError, DeployerError, HostError, LockedError, UsageError
 from deployer.host.facts import Facts
 from deployer.host.payload import ID_PLACEHOLDER, Payload, identity
 from deployer.host.settings import settings_text
@@ -44,7 +44,8 @@ class Deploy:
     `stage` is False where the release lies on the host already; `copy_from` names a release with the same tarball, so
     that nothing is uploaded. `unchanged` means that there is nothing to do at all. `expect` is the committed release
     that the activation must still find. `replaces` are sentences on what a person wrote on the host and loses; `again` says
-    why a release that is committed already is activated once more.
+    why a release that is committed already is activated once more. `queued`: another activation is under way, so this may be
+    staged, and is planned anew before it is activated.
     """
 
     host: Host
@@ -60,28 +61,36 @@ class Deploy:
     replaces: tuple[str, ...] = ()
     again: str = ""
     incoming_bytes: int = 0
+    queued: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollback:
-    """A way back on one host."""
+    """A way back on one host. `queued`: another activation is under way, whose end decides where back is."""
 
     host: Host
     release: str
     expect: str
     warnings: tuple[str, ...] = ()
     unchanged: bool = False
+    queued: bool = False
 
 
-def deploy(candidate: Candidate, *, host: Host, facts: Facts, environment: Environment) -> Deploy:
+def deploy(candidate: Candidate, *, host: Host, facts: Facts, environment: Environment, queues: bool = False) -> Deploy:
     """Return what a deploy of the candidate to this host is.
+
+    Args:
+        queues: Behind an activation that is under way, instead of being refused.
 
     Raises:
         HostError: The host cannot take it; the message says why and what to do.
-        LockedError: An activation is under way, or a person has frozen the app.
+        BusyError: An activation is under way.
+        LockedError: A person has frozen the app.
     """
     config, artifact = candidate.config, candidate.artifact
     _refuse(config, host, facts)
+    if facts.under_way and not queues:
+        raise _busy(config, host, facts)
     if facts.frozen:
         raise LockedError(
             f"{facts.frozen.who} has locked {config.app.name} {facts.frozen.span}: {facts.frozen.reason}",
@@ -120,25 +129,43 @@ def deploy(candidate: Candidate, *, host: Host, facts: Facts, environment: Envir
         expect=facts.committed,
         stage=same is None,
         copy_from=twin.id if twin and same is None else "",
-        unchanged=as_committed and facts.active and not facts.trial and not facts.committing,
+        unchanged=as_committed and facts.active and not (facts.trial or facts.committing or facts.under_way),
         payload=payload,
         environment=compare(parse_systemd(facts.env_text.reveal()), environment.values),
         unit_diff=_unit_diff(facts, committed_unit, release_id),
-        warnings=(*_warnings(facts), *_history(facts, release_id)),
+        # Of a host on which a trial runs they would tell what is true in this moment alone.
+        warnings=() if facts.under_way else (*_warnings(facts), *_history(facts, release_id)),
         again=_again(facts) if release_id == facts.committed else "",
         replaces=_replaces(config, facts),
         incoming_bytes=facts.incoming_bytes,
+        queued=facts.under_way,
     )
 
 
-def rollback(config: Config, *, host: Host, facts: Facts, to: str = "") -> Rollback:
+def rollback(
+    config: Config, *, host: Host, facts: Facts, to: str = "", queues: bool = False, behind: str | None = None
+) -> Rollback:
     """Return the way back to `to`, or to the last good release before the committed one.
+
+    Args:
+        queues: As for `deploy`.
+        behind: What was committed when this began to wait for an activation. If that serves again, the activation has
+            taken itself back, which is what was asked for: nobody meant to leave a release for another's fault.
 
     Raises:
         UsageError: There is no such release on the host.
-        LockedError, HostError: As for `deploy`; a human lock does not stop a rollback.
+        BusyError, HostError: As for `deploy`; a human lock does not stop a rollback.
     """
     _refuse(config, host, facts)
+    if facts.under_way:
+        if queues:
+            return Rollback(host=host, release="", expect=facts.committed, queued=True)
+        raise _busy(config, host, facts)
+    is_settled = facts.active and not (facts.trial or facts.committing)
+    if not to and behind and behind == facts.committed and is_settled:
+        told = f"{behind} is committed and serves, as before the activation that this waited for: there is nothing to go back from"
+        more = f"deployer rollback --host {host.name} would go further back"
+        return Rollback(host=host, release=behind, expect=behind, warnings=(f"{told}; {more}",), unchanged=True)
     if to:
         matches = [each.id for each in facts.releases if each.id == to] or [
             each.id for each in facts.releases if each.id.startswith(to)
@@ -166,7 +193,7 @@ def rollback(config: Config, *, host: Host, facts: Facts, to: str = "") -> Rollb
         release=target,
         expect=facts.committed,
         warnings=(*_warnings(facts), *_history(facts, target)),
-        unchanged=target == facts.committed and facts.active and not (facts.drift or facts.trial or facts.committing),
+        unchanged=target == facts.committed and is_settled and not facts.drift,
     )
 
 
@@ -266,14 +293,21 @@ def _refuse(config: Config, host: Host, facts: Facts) -> None:
         raise HostError(
             first.message, host=host.name, hint=first.hint, details=tuple(each.message for each in found[1:])
         )
-    if facts.under_way:
-        who = facts.trial.get("who", "")
-        raise LockedError(
-            f"another activation of {config.app.name} is under way on {host.name}"
-            + (f", started by {who}" if who else ""),
-            host=host.name,
-            hint=f"deployer attach --host {host.name}",
-        )
+
+
+def _busy(config: Config, host: Host, facts: Facts) -> BusyError:
+    """Return the error for a host on which an activation is under way: what, whose, since when."""
+    found = facts.activation
+    release = found.id if found else facts.trial.get("to", "")
+    who = found.who if found else facts.trial.get("who", "")
+    text = f"another activation of {config.app.name} is under way on {host.name}"
+    text += f": {release}" if release else ""
+    text += f", started by {who}" if who else ""
+    return BusyError(
+        f"{text} at {found.at}" if found else text,
+        host=host.name,
+        hint=f"deployer attach --host {host.name} follows it; deploy and rollback wait for its end with --wait 15m",
+    )
 
 
 def _refuse_full(config: Config, artifact: Artifact, host: Host, facts: Facts) -> None:

@@ -202,6 +202,34 @@ class Remote:
         finally:
             session.close()
 
+    def queue(self, limit_s: float, *, on_behind: Callable[[dict[str, Any]], None], in_vain: Callable[[], bool]) -> str:
+        """Wait on the host until no activation is under way there; return the ledger's last word on the last one.
+
+        Args:
+            on_behind: Given the ledger's line on each activation that it meets; empty where there is none.
+            in_vain: Asked about once a second; a yes ends the wait.
+
+        "busy" means that the time was up first, "vain" that it was in vain.
+
+        Raises:
+            LinkLostError: The link broke; call again, with a new connection.
+        """
+        text = script("queue", self.app, str(math.ceil(limit_s)))
+        session = self.link.start(text, name="queue", follow=True)
+        try:
+            for word, rest in self._words(session, idle_timeout_s=self._timeout_s):
+                if word == "behind":
+                    on_behind(json_object(rest))
+                elif word == "free":
+                    return rest
+                elif word == "busy":
+                    return word
+                elif in_vain():
+                    return "vain"
+            raise self._ended_early(session, "queue")
+        finally:
+            session.close()
+
     def journal(self, args: tuple[str, ...]) -> Session:
         """Start a journalctl of the service; its standard output is one JSON object a line."""
         return self.link.start(script("journal", self.app, *args), name="journal", follow="--follow" in args)
@@ -258,8 +286,8 @@ class Remote:
             raise _script_failed(name, reply.status, reply.stderr, host=self.host.name)
         return lines
 
-    def _words(self, session: Session) -> Iterator[tuple[str, str]]:
-        for line in session.lines():
+    def _words(self, session: Session, *, idle_timeout_s: float | None = None) -> Iterator[tuple[str, str]]:
+        for line in session.lines(idle_timeout_s=idle_timeout_s):
             word, _, rest = line.partition(" ")
             if word == "error":
                 raise error_from(rest, host=self.host.name)

@@ -18,12 +18,14 @@ from deployer.errors import (
     HostKeyError,
     InterruptedByUserError,
     LinkLostError,
+    LockedError,
     NotLetInError,
     UnreachableError,
 )
 from deployer.events import HostEnded, Note, Progress, Summary, Verdict
 from deployer.model import Host
 from deployer.plan import Candidate, Deploy, Rollback
+from deployer.queue import Queue
 from deployer.remote import Launched, Remote
 from deployer.sizes import size_text
 
@@ -38,10 +40,12 @@ class Switch(Generic[P]):
     """One deploy or rollback of several hosts.
 
     Args:
-        prepare: Brings a host to where its activation can start, and returns the plan of it.
+        prepare: Brings a host to where its activation can start, and returns the plan of it. It is called again after a
+            wait, and may raise `BusyError` for one.
         why: "deploy" or "rollback", for the ledger; a deploy runs the migrations on its first host.
         activate: False to stop once all are prepared.
         confirm: Asked once with all plans before the first activation; False ends it there.
+        wait_s: How long each host may be waited for where somebody else is at work there; None for not at all.
     """
 
     engine: Engine
@@ -54,10 +58,15 @@ class Switch(Generic[P]):
     activate: bool = True
     detach: bool = False
     confirm: Callable[[Sequence[P]], bool] = lambda _plans: True
+    wait_s: float | None = None
     _plans: dict[str, P] = field(default_factory=dict)
     _ended: dict[str, Ended] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
     _launched: set[str] = field(default_factory=set)
+    _queue: Queue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._queue = Queue(engine=self.engine, wait_s=self.wait_s, in_vain=self._is_lost)
 
     def run(self) -> int:
         """Carry it out, tell the summary, and return the exit status."""
@@ -83,9 +92,18 @@ class Switch(Generic[P]):
         reasons = [each for each in self._ended.values() if each.error is not None or each.row.verdict != "skipped"]
         return worst(each.exit_code for each in reasons) or worst(each.exit_code for each in self._ended.values())
 
+    def _is_lost(self) -> bool:
+        """Has a host failed, so that no further one will be switched?"""
+        return any(each.exit_code for each in tuple(self._ended.values()))
+
     def _prepare_one(self, host: Host) -> Ended | None:
-        plan = self._plans[host.name] = self.prepare(self.engine.remote(host))
-        return Ended(row=_row(host, "unchanged", plan, "serves this release already")) if plan.unchanged else None
+        return self._queue.through(host, self._prepared)
+
+    def _prepared(self, remote: Remote) -> Ended | None:
+        plan = self._plans[remote.host.name] = self.prepare(remote)
+        return (
+            Ended(row=_row(remote.host, "unchanged", plan, "serves this release already")) if plan.unchanged else None
+        )
 
     def _activate_all(self) -> None:
         waiting = [host for host in self.hosts if host.name not in self._ended]
@@ -104,12 +122,24 @@ class Switch(Generic[P]):
                     break
             self._skip("not started: a host before it failed")
 
-    def _first_one(self, host: Host) -> Ended:
+    def _first_one(self, host: Host) -> Ended | None:
         return self._one(host, migrate=self.why == "deploy")
 
-    def _one(self, host: Host, *, migrate: bool = False) -> Ended:
+    def _one(self, host: Host, *, migrate: bool = False) -> Ended | None:
+        is_planned = True
+
+        def work(remote: Remote) -> Ended:
+            nonlocal is_planned
+            if not is_planned and (ended := self._prepared(remote)):
+                return ended
+            is_planned = False  # should somebody have been quicker, what is committed has changed
+            return self._activated(remote, migrate=migrate)
+
+        return self._queue.through(host, work)
+
+    def _activated(self, remote: Remote, *, migrate: bool) -> Ended:
+        host = remote.host
         plan, token = self._plans[host.name], self.engine.token()
-        remote = self.engine.remote(host)
         watcher = _watcher(self.engine, host, release=plan.release, before=plan.expect)
         launched = Launched()
         self._asked.add(host.name)
@@ -127,6 +157,9 @@ class Switch(Generic[P]):
             # The host may have heard us all the same; by the token it is asked what became of it.
             if self.detach:
                 return Ended(row=watcher.unknown(), error=error)
+        except LockedError:
+            self._asked.discard(host.name)
+            raise
         self._launched.add(host.name)
         if self.detach:
             hint = f"deployer attach --host {host.name}"
@@ -152,6 +185,14 @@ class Switch(Generic[P]):
                     f"interrupted; the activation of {plan.release} {goes_on} on by itself on {host.name}",
                     hint=row.hint,
                 )
+                self._ended[host.name] = Ended(row=row, error=error)
+            elif host.name in self._queue.behind and host.name not in self._ended:
+                what = self._queue.behind[host.name]
+                error = InterruptedByUserError(
+                    f"interrupted while it waited for {what}; nothing was switched",
+                    hint="the same command goes on where this one stopped",
+                )
+                row = _row(host, "skipped", self._plans.get(host.name), "interrupted before anything was switched")
                 self._ended[host.name] = Ended(row=row, error=error)
         self._skip(
             "interrupted before anything was switched",
@@ -191,7 +232,7 @@ def planned(engine: Engine, remote: Remote, plan_for: Callable[[Remote], P]) -> 
     """Return the host's plan, its warnings told."""
     with engine.phase(remote.host, "plan") as phase:
         plan = plan_for(remote)
-        phase.text = "" if plan.unchanged else f"{plan.expect or 'nothing'} -> {plan.release}"
+        phase.text = "" if plan.unchanged or not plan.release else f"{plan.expect or 'nothing'} -> {plan.release}"
     for warning in plan.warnings:
         engine.emit(Note(level="warning", text=warning, host=remote.host.name))
     return plan

@@ -33,6 +33,7 @@ GROUPS = {
     no_activate="stage only: upload and unpack, switch nothing",
     detach="start the activation and leave; it goes on by itself",
     parallel="hosts activated at once, after the first (default: [deploy] parallel)",
+    wait="queue behind an activation that is under way, for so long at most (15m)",
 )
 def deploy(
     run: Run,
@@ -43,12 +44,20 @@ def deploy(
     no_activate: bool = False,
     detach: bool = False,
     parallel: int = 0,
+    wait: str | None = None,
 ) -> int:
     """Put a release on hosts, watch it, go back if it fails."""
     from deployer.verbs import deploying
 
     return deploying.deploy(
-        run, artifact=artifact, plan_only=plan, yes=yes, activate=not no_activate, detach=detach, parallel=parallel
+        run,
+        artifact=artifact,
+        plan_only=plan,
+        yes=yes,
+        activate=not no_activate,
+        detach=detach,
+        parallel=parallel,
+        wait=wait,
     )
 
 
@@ -66,12 +75,15 @@ def plan(run: Run, *, artifact: str = "") -> int:
     plan="show what would change, and change nothing",
     detach="start the activation and leave; it goes on by itself",
     parallel="hosts at once, after the first",
+    wait="queue behind an activation that is under way, for so long at most (15m)",
 )
-def rollback(run: Run, *, to: str = "", plan: bool = False, detach: bool = False, parallel: int = 0) -> int:
+def rollback(
+    run: Run, *, to: str = "", plan: bool = False, detach: bool = False, parallel: int = 0, wait: str | None = None
+) -> int:
     """Go back to the last good code, unit and environment."""
     from deployer.verbs import deploying
 
-    return deploying.rollback(run, to=to, plan_only=plan, detach=detach, parallel=parallel)
+    return deploying.rollback(run, to=to, plan_only=plan, detach=detach, parallel=parallel, wait=wait)
 
 
 @verb(interrupted="the activation goes on by itself; deployer attach follows it again")

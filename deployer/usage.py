@@ -34,6 +34,7 @@ _VALUES = {
     "suite": "NAME",
     "to": "ID",
     "until": "TIME",
+    "wait": "SPAN",
 }
 # What a bare word was most likely meant for, where it is not --host.
 _BARE = {

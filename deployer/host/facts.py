@@ -104,6 +104,13 @@ class Facts:
         return not self.under_way and (self.committing or bool(self.trial))
 
     @property
+    def activation(self) -> LedgerEntry | None:
+        """The activation that is under way, as the ledger tells of it; None while it has not got there."""
+        begun = [entry for entry in self.ledger if entry.event == "activating"]
+        verdicts = {entry.token for entry in self.ledger if entry.event in ("good", "bad", "interrupted", "refused")}
+        return begun[-1] if self.under_way and begun and begun[-1].token not in verdicts else None
+
+    @property
     def drift(self) -> tuple[str, ...]:
         """Sentences on what is not as the committed release left it."""
         if not self.committed:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deployer.errors import (
+    BusyError,
     DamagedUploadError,
     DeployerError,
     HostError,
@@ -30,7 +31,7 @@ ERRORS: Mapping[str, type[DeployerError]] = {
     "unit": HostError,
     "user": HostError,
     "idle": UsageError,
-    "busy": LockedError,
+    "busy": BusyError,
     "frozen": LockedError,
     "stale": StaleError,
     "stuck": NeedsPersonError,

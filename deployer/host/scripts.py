@@ -19,6 +19,7 @@ PARTS = {
     "settle": ("lib", "settle"),
     "launch": ("lib", "launch"),
     "follow": ("lib", "follow"),
+    "queue": ("lib", "queue"),
     "control": ("lib", "control"),
     "mark": ("lib", "prune", "mark"),
     "setup": ("lib", "setup"),

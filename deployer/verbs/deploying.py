@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from deployer import kinds, local, plan, switch, unit
+from deployer import durations, kinds, local, plan, switch, unit
 from deployer.artifact import Artifact, load_for, obtain
-from deployer.errors import InterruptedByUserError, UsageError
+from deployer.errors import BusyError, InterruptedByUserError, LockedError, UsageError
 from deployer.events import Listing, Note, Text
 from deployer.kinds.base import Launch
+from deployer.model import Host
 from deployer.plan import Candidate, Deploy, Rollback
 from deployer.remote import Remote
 from deployer.sizes import size_text
@@ -18,9 +19,21 @@ from deployer.verbs.run import Run
 
 MANY_HOSTS = 6
 """More than these are counted in the heading of a deploy, and not named."""
+LONGEST_WAIT_S = 24 * 3600.0
 
 
-def deploy(run: Run, *, artifact: str, plan_only: bool, yes: bool, activate: bool, detach: bool, parallel: int) -> int:
+def deploy(
+    run: Run,
+    *,
+    artifact: str,
+    plan_only: bool,
+    yes: bool,
+    activate: bool,
+    detach: bool,
+    parallel: int,
+    wait: str | None,
+) -> int:
+    wait_s = _wait_s(wait, "" if activate and not plan_only else "--plan" if plan_only else "--no-activate")
     if plan_only:
         return show_plan(run, artifact=artifact)
     _refuse_unwatched(run, detach=detach)
@@ -28,13 +41,17 @@ def deploy(run: Run, *, artifact: str, plan_only: bool, yes: bool, activate: boo
         _ask_early(run)
         candidate = _candidate(run, artifact)
     engine = run.engine
+    questions = _Questions(run, yes=yes)
     run.emit(Note(level="info", text=_heading(run, candidate.artifact)))
 
     def prepare(remote: Remote) -> Deploy:
         run.learn(remote)
-        found = planned(engine, remote, lambda remote: _plan_for(run, candidate, remote))
+        found = planned(engine, remote, lambda remote: _plan_for(run, candidate, remote, queues=wait_s is not None))
         if not found.unchanged:
             stage(engine, remote, found, candidate)
+        if found.queued:
+            raise _queued(run, remote.host)
+        questions.refuse_new(found)
         return found
 
     return Switch(
@@ -47,7 +64,8 @@ def deploy(run: Run, *, artifact: str, plan_only: bool, yes: bool, activate: boo
         parallel=parallel or run.config.parallel,
         activate=activate,
         detach=detach,
-        confirm=lambda plans: _confirmed(run, plans, yes=yes),
+        confirm=questions.confirmed,
+        wait_s=wait_s,
     ).run()
 
 
@@ -64,11 +82,23 @@ def show_plan(run: Run, *, artifact: str) -> int:
     return run.engine.each(run.hosts, work, lambda host, text: run.emit(Text(name="plan", text=text, host=host.name)))
 
 
-def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int) -> int:
+def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int, wait: str | None) -> int:
+    wait_s = _wait_s(wait, "--plan" if plan_only else "")
+    behind: dict[str, str | None] = {}
+
     def plan_for(remote: Remote) -> Rollback:
         run.learn(remote)
         facts = remote.probe() if plan_only else remote.settled()
-        return plan.rollback(run.config, host=remote.host, facts=facts, to=to)
+        # What was meant is what was there when this was first looked at, and nothing that came in between.
+        before = behind.setdefault(remote.host.name, facts.committed if facts.under_way else None)
+        queues = wait_s is not None
+        return plan.rollback(run.config, host=remote.host, facts=facts, to=to, queues=queues, behind=before)
+
+    def prepare(remote: Remote) -> Rollback:
+        found = planned(run.engine, remote, plan_for)
+        if found.queued:
+            raise _queued(run, remote.host)
+        return found
 
     if plan_only:
         return run.engine.each(
@@ -81,11 +111,12 @@ def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int)
         engine=run.engine,
         title=f"rollback {run.config.app.name}",
         hosts=run.hosts,
-        prepare=lambda remote: planned(run.engine, remote, plan_for),
+        prepare=prepare,
         why="rollback",
         who=run.who,
         parallel=parallel or run.config.parallel,
         detach=detach,
+        wait_s=wait_s,
     ).run()
 
 
@@ -133,6 +164,27 @@ def _shown(run: Run, artifact: Artifact) -> int:
     }
     run.emit(Listing(name="artifact", columns=tuple(row), rows=(row,)))
     return 0
+
+
+def _wait_s(given: str | None, switches_nothing: str) -> float | None:
+    """Return the seconds of `--wait`; None where it was not given."""
+    if given is None:
+        return None
+    if switches_nothing:
+        raise UsageError(
+            f"{switches_nothing} switches nothing, so there is nothing to wait for", hint="leave --wait out"
+        )
+    try:
+        seconds = durations.parse(given)
+    except ValueError as error:
+        raise UsageError(f"--wait: {error}", hint="--wait 15m") from error
+    if not 0 < seconds <= LONGEST_WAIT_S:
+        raise UsageError(f"--wait {given} is not from 1ms to 24h", hint="--wait 15m")
+    return seconds
+
+
+def _queued(run: Run, host: Host) -> BusyError:
+    return BusyError(f"another activation of {run.config.app.name} was under way on {host.name}", host=host.name)
 
 
 @contextlib.contextmanager
@@ -196,19 +248,40 @@ def _launch(run: Run, artifact: Artifact) -> Launch:
     return kinds.launch_of(artifact.release, run.config)
 
 
-def _plan_for(run: Run, candidate: Candidate, remote: Remote, *, look_only: bool = False) -> Deploy:
+def _plan_for(
+    run: Run, candidate: Candidate, remote: Remote, *, look_only: bool = False, queues: bool = False
+) -> Deploy:
     environment = run.environment(remote.host)
     digest = candidate.artifact.sha256
     facts = remote.probe(digest=digest, env=True) if look_only else remote.settled(digest=digest, env=True)
-    return plan.deploy(candidate, host=remote.host, facts=facts, environment=environment)
+    return plan.deploy(candidate, host=remote.host, facts=facts, environment=environment, queues=queues)
 
 
-def _confirmed(run: Run, plans: Sequence[Deploy], *, yes: bool) -> bool:
-    """Ask before something is replaced that a person wrote on a host."""
-    replaced = [(each.host.name, text) for each in plans for text in each.replaces]
-    for name, text in replaced:
-        run.note(text, host=name)
-    return not replaced or yes or run.confirm("Replace it?")
+class _Questions:
+    """Asks before something is replaced that a person wrote on a host: once, on all hosts, before the first is switched."""
+
+    def __init__(self, run: Run, *, yes: bool) -> None:
+        self._run, self._yes = run, yes
+        self._told: set[tuple[str, str]] | None = None
+
+    def confirmed(self, plans: Sequence[Deploy]) -> bool:
+        replaced = [(each.host.name, text) for each in plans for text in each.replaces]
+        for name, text in replaced:
+            self._run.note(text, host=name)
+        self._told = set(replaced)
+        return not replaced or self._yes or self._run.confirm("Replace it?")
+
+    def refuse_new(self, found: Deploy) -> None:
+        """Refuse what came up after the answer, as in a plan that was made again, where there is somebody to be asked."""
+        if self._told is None:
+            return
+        for text in found.replaces:
+            if (found.host.name, text) not in self._told and self._run.at_terminal and not self._yes:
+                raise LockedError(
+                    f"{text}; that was not so when you were asked",
+                    host=found.host.name,
+                    hint="the same command asks again",
+                )
 
 
 def _rollback_text(run: Run, found: Rollback) -> str:

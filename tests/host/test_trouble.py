@@ -584,8 +584,10 @@ def test_of_two_deploys_at_once_one_wins_and_the_other_learns_who(project: Proje
         second = project.run("deploy", "--artifact", str(other))
         message, hint = failed_on(second, serving.host)
         assert second.status == 4
-        assert message == f"another activation of shop is under way on {serving.host.name}, started by alice"
-        assert hint == f"deployer attach --host {serving.host.name}"
+        assert message.startswith(f"another activation of shop is under way on {serving.host.name}: 3.0.0-")
+        assert ", started by alice at " in message
+        assert f"deployer attach --host {serving.host.name}" in hint
+        assert "--wait" in hint
         assert first.ended().status == 0
     assert serving.version == "3.0.0"
     assert serving.is_consistent()

@@ -22,6 +22,7 @@ LAYERS = (
     {"plan", "inspect"},
     {"remote"},
     {"activation", "engine"},
+    {"queue"},
     {"switch"},
     {"verbs"},
     {"task", "usage"},

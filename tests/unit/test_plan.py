@@ -11,7 +11,7 @@ from deployer import plan
 from deployer.artifact import Artifact, FileMember
 from deployer.config import loads
 from deployer.env import Environment, Variable
-from deployer.errors import DeployerError, HostError, LockedError, UsageError
+from deployer.errors import BusyError, DeployerError, HostError, LockedError, UsageError
 from deployer.host.facts import Facts, Freeze, LedgerEntry, StagedRelease
 from deployer.kinds.base import Launch, Release
 from deployer.model import Secret
@@ -202,3 +202,83 @@ def test_a_lock_does_not_stop_a_rollback() -> None:
         plan.rollback(CONFIG, host=HOST, facts=facts, to="7")
     with pytest.raises(UsageError, match="no good release before"):
         plan.rollback(CONFIG, host=HOST, facts=replace(facts, ledger=()))
+
+
+# -- behind an activation that is under way -------------------------------------------------------------------------
+
+BEGUN = LedgerEntry(at="2026-11-24T08:00:00Z", event="activating", id="2.0-x", token="t", who="bob")
+
+
+def test_a_host_at_work_says_what_whose_and_since_when() -> None:
+    with pytest.raises(BusyError) as caught:
+        planned(replace(READY, under_way=True, ledger=(BEGUN,)))
+    text = "another activation of shop is under way on prod1: 2.0-x, started by bob at 2026-11-24T08:00:00Z"
+    assert (caught.value.message, caught.value.exit_code) == (text, 4)
+    assert "--wait 15m" in caught.value.hint
+
+
+def test_an_activation_of_which_the_ledger_knows_nothing_yet_is_not_taken_for_the_last_one() -> None:
+    over = LedgerEntry(at="t", event="good", id="2.0-x", token="t")
+    with pytest.raises(BusyError, match=r"under way on prod1$"):
+        planned(replace(READY, under_way=True, ledger=(BEGUN, over)))
+
+
+def test_a_deploy_that_queues_is_planned_to_be_staged_and_never_has_nothing_to_do() -> None:
+    facts = after(planned(READY), under_way=True)
+    queued = plan.deploy(CANDIDATE, host=HOST, facts=facts, environment=environment(A="secret-value"), queues=True)
+    assert (queued.queued, queued.unchanged, queued.warnings) == (True, False, ())
+    free = plan.deploy(
+        CANDIDATE,
+        host=HOST,
+        facts=replace(facts, under_way=False),
+        environment=environment(A="secret-value"),
+        queues=True,
+    )
+    assert (free.queued, free.unchanged) == (False, True)
+
+
+def test_a_deploy_that_queues_is_refused_by_a_lock_at_once() -> None:
+    facts = replace(READY, under_way=True, frozen=Freeze(who="bob", at="t", reason="the fair"))
+    with pytest.raises(LockedError, match="the fair") as caught:
+        plan.deploy(CANDIDATE, host=HOST, facts=facts, environment=environment(A="secret-value"), queues=True)
+    assert not isinstance(caught.value, BusyError)
+
+
+def test_a_rollback_that_queues_decides_nothing_yet() -> None:
+    facts = after(planned(READY), under_way=True)
+    queued = plan.rollback(CONFIG, host=HOST, facts=facts, to="7", queues=True)
+    assert (queued.queued, queued.unchanged, queued.release) == (True, False, "")
+    with pytest.raises(BusyError):
+        plan.rollback(CONFIG, host=HOST, facts=facts)
+
+
+def two_good(**changes: object) -> Facts:
+    return after(
+        planned(READY),
+        releases=(StagedRelease(id="0.9-x", identity="i", digest="d", pinned=False, size_bytes=1),),
+        ledger=(LedgerEntry(at="t", event="good", id="0.9-x"), LedgerEntry(at="t", event="good", id="1.0-abababab")),
+        **changes,
+    )
+
+
+def test_a_rollback_behind_an_activation_that_did_not_hold_has_nothing_to_do() -> None:
+    found = plan.rollback(CONFIG, host=HOST, facts=two_good(), behind="1.0-abababab")
+    assert (found.release, found.unchanged) == ("1.0-abababab", True)
+    assert "deployer rollback --host prod1 would go further back" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({"behind": "0.9-y"}, {}),
+        ({"behind": None}, {}),
+        ({"behind": "1.0-abababab", "to": "0.9"}, {}),
+        ({"behind": "1.0-abababab"}, {"unit": {"LoadState": "loaded", "ActiveState": "failed"}}),
+    ],
+    ids=["another was committed", "nothing was waited for", "a release was named", "nothing serves"],
+)
+def test_any_other_rollback_behind_one_goes_back_from_what_is_committed(
+    options: dict[str, str], changes: dict[str, object]
+) -> None:
+    found = plan.rollback(CONFIG, host=HOST, facts=two_good(**changes), **options)  # type: ignore[arg-type] # options
+    assert (found.release, found.unchanged) == ("0.9-x", False)

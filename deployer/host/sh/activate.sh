@@ -158,7 +158,8 @@ longest_s() {
 refuse_busy() {
     local who=""
     [[ -e $MARKER ]] && who=$(sed -n 's/^who //p' "$MARKER" || true)
-    fail busy "another activation of $APP is under way${who:+, started by $who}" "follow it with: deployer attach"
+    fail busy "another activation of $APP is under way${who:+, started by $who}" \
+        "follow it with: deployer attach; deploy and rollback wait for its end with --wait 15m"
 }
 
 # run ...: the activation itself, inside its unit.

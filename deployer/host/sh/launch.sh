@@ -5,7 +5,7 @@
 launch() {
     local id=$1 program=$ROOT/releases/$1/.deployer/activate
     shift
-    [[ -x $program ]] || fail host "the release $id is not on this host (any more)" "deployer releases"
+    [[ -x $program ]] || fail stale "the release $id is not on this host (any more)" "deployer releases"
     printf 'was %s\n' "$(systemctl show -P InvocationID -- "$UNIT")"
     exec "$program" launch "$@"
 }

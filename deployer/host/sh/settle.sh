@@ -6,8 +6,8 @@ settle() {
     local record id
     mkdir -p -- "$RUN_DIR"
     exec 7>"$RUN_DIR/lock"
-    flock -w 60 7 || fail busy "an activation of $APP is being started" "follow it with: deployer attach"
-    is_under_way && fail busy "an activation of $APP is under way" "follow it with: deployer attach"
+    flock -w 60 7 || fail busy "an activation of $APP is being started" "follow it with: deployer attach; deploy and rollback wait for its end with --wait 15m"
+    is_under_way && fail busy "an activation of $APP is under way" "follow it with: deployer attach; deploy and rollback wait for its end with --wait 15m"
     for record in "$WRITE_AHEAD" "$MARKER"; do
         [[ -e $record ]] || continue
         while IFS= read -r id; do
