@@ -304,7 +304,7 @@ def pin(run: Run, *, release: str, remove: bool = False) -> int:
 
 @verb(interrupted=LOOKED, name="the app's name (default: that of the directory)")
 def init(run: Run, *, name: str = "") -> int:
-    """Write a starter config into this directory."""
+    """Write a starter config for this directory."""
     from deployer.verbs import here
 
     return here.init(run, name=name)

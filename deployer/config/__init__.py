@@ -6,8 +6,8 @@ made from it. Whether local files exist, and what hosts say, is left to those wh
 
 from __future__ import annotations
 
-from deployer.config.loader import find, load, loads
+from deployer.config.loader import DEFAULT_PATH, find, load, loads
 from deployer.config.selection import select_hosts
 from deployer.config.starter import init
 
-__all__ = ["find", "init", "load", "loads", "select_hosts"]
+__all__ = ["DEFAULT_PATH", "find", "init", "load", "loads", "select_hosts"]

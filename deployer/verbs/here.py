@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,13 @@ DEFAULT_NAME = "sandbox1"
 
 def init(run: Run, *, name: str) -> int:
     """Write a starter config; what is there already stays."""
-    here = Path.cwd()
-    for text in configs.init(here, name=name):
+    if run.wanted:
+        raise UsageError("init writes files here and asks no host: --host is of no use to it", hint="deployer init")
+    for text in configs.init(Path.cwd(), name=name, config=run.config_named):
         run.emit(Note(level="info", text=text))
-    run.emit(Note(level="info", text="edit config/deploy.toml", hint="deployer check"))
+    path = run.config_named or configs.DEFAULT_PATH
+    named = f" --config {shlex.quote(run.config_named)}" if run.config_named else ""
+    run.emit(Note(level="info", text=f"edit {path}", hint=f"deployer check{named}"))
     return 0
 
 

@@ -62,6 +62,11 @@ class Run:
         self._masks.add(Secret(self.environ[name]) for name in given if self.environ.get(name))
         return found
 
+    @property
+    def config_named(self) -> str:
+        """What names the config file: `--config`, else `$DEPLOYER_CONFIG`; empty where nothing does."""
+        return self._config or self.environ.get("DEPLOYER_CONFIG", "")
+
     @cached_property
     def hosts(self) -> tuple[Host, ...]:
         """The hosts that are meant: configured ones, and sandbox hosts by their names."""

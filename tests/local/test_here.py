@@ -127,3 +127,21 @@ def test_a_host_that_is_not_there_is_refused(place: Place, action: str, name: st
 )
 def test_what_is_of_no_use_to_an_action_is_refused(place: Place, words: tuple[str, ...], said: str) -> None:
     assert place.failure("sandbox", *words)["message"].startswith(said)
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_init_writes_the_config_that_is_named(place: Place, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    if by == "variable":
+        monkeypatch.setenv("DEPLOYER_CONFIG", "ops/a b.toml")
+    named = ("--config", "ops/a b.toml") if by == "option" else ()
+    done = place.run("init", "--name", "shop", "--output", "json", *named)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, events[0]["text"]) == (0, "Wrote ops/a b.toml.")
+    assert (events[-1]["text"], events[-1]["hint"]) == ("edit ops/a b.toml", "deployer check --config 'ops/a b.toml'")
+    assert (place.directory / "ops/a b.toml").exists()
+    assert not (place.directory / "config").exists()
+
+
+def test_init_has_no_use_for_a_host(place: Place) -> None:
+    assert "asks no host" in place.failure("init", "--host", "web1")["message"]
+    assert not (place.directory / "config").exists()

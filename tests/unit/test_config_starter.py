@@ -88,6 +88,48 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.parametrize(
+    ("config", "project"),
+    [("deploy.toml", "{path}"), ("ops/eu/prod.toml", "{path}/ops/eu/../.."), ("a b/c.toml", "{path}/a b/..")],
+)
+def test_another_place_for_the_config_is_written_and_loads(tmp_path: Path, config: str, project: str) -> None:
+    told = init(tmp_path, name="shop", config=config)
+    folder = Path(config).parent
+    assert told[:2] == (f"Wrote {config}.", f"Wrote {folder / 'env/prod.env.example'}.")
+    assert not (tmp_path / "config").exists()
+    found = load(tmp_path / config)
+    assert found.env.file == tmp_path / folder / "env/prod.env"
+    assert found.artifact.path == f"{project.format(path=tmp_path)}/_build/prod/shop-*.tar.gz"
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    names = [str(folder / "env/prod.env"), config]
+    ignored = subprocess.run(
+        ["git", "-C", str(tmp_path), "check-ignore", *names], check=True, capture_output=True, text=True
+    )
+    assert ignored.stdout.splitlines() == names[:1]
+
+
+def test_the_build_of_a_config_elsewhere_starts_at_the_project(tmp_path: Path) -> None:
+    init(tmp_path, name="shop", config="deploy.toml")
+    init(tmp_path, name="shop", config="ops/eu/prod.toml")
+    assert '# build = "MIX_ENV=prod mix release' in (tmp_path / "deploy.toml").read_text()
+    assert '# build = "cd ../../ && MIX_ENV=prod' in (tmp_path / "ops/eu/prod.toml").read_text()
+
+
+@pytest.mark.parametrize("config", ["{path}/ops/shop.toml", "../ops/shop.toml"])
+def test_a_config_outside_of_the_project_keeps_its_secrets_out_of_git_there(tmp_path: Path, config: str) -> None:
+    (tmp_path / "shop").mkdir()
+    told = init(tmp_path / "shop", config=config.format(path=tmp_path), name="shop")
+    assert told[2] == f"Added /env/*.env to {tmp_path}/ops/.gitignore, so that secrets stay out of git."
+    assert list((tmp_path / "shop").iterdir()) == []
+    assert load(tmp_path / "ops/shop.toml").app.name == "shop"
+
+
+def test_a_directory_is_no_config(tmp_path: Path) -> None:
+    (tmp_path / "ops").mkdir()
+    with pytest.raises(UsageError, match=r"cannot write .*/ops: Is a directory"):
+        init(tmp_path, name="shop", config="ops/")
+
+
 @pytest.mark.parametrize("name", ["a b", "a.service", "../a"])
 def test_a_name_that_no_unit_can_have_writes_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="--name: "):
