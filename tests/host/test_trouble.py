@@ -337,11 +337,11 @@ def test_an_unknown_host_is_told_with_those_that_are_known(project: Project, unt
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("depoly",), "No idea what 'depoly' is!"),
-        (("deploy", "--artefact", "x"), "No idea what '--artefact' is!"),
-        (("deploy", "--parallel", "many"), "'many' is not a whole number"),
-        (("deploy", "--parallel=-1"), "--parallel"),
-        (("run",), "positional arguments: 'command'"),
+        (("depoly",), 'there is no task "depoly" (did you mean "deploy"?)'),
+        (("deploy", "--artefact", "x"), "deploy has no option --artefact (did you mean --artifact?)"),
+        (("deploy", "--parallel", "many"), "--parallel many is not a whole number"),
+        (("deploy", "--parallel=-1"), "--parallel -1 is not possible"),
+        (("run",), "run needs a command"),
         (("status", "--output", "xml"), "--output xml is not known"),
     ],
 )
