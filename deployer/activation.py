@@ -165,7 +165,7 @@ class Watcher:
     def _outcome(self, over: Over) -> tuple[HostEnded, DeployerError | None]:
         known = {
             "good": "changed",
-            "bad": "rolled-back",
+            "bad": "rolled-back" if over.committed else "stopped",
             "stuck": "stuck",
             "none": "interrupted" if self._seen else "not-started",
         }
@@ -174,9 +174,10 @@ class Watcher:
             verdict = "needs-person" if self._end else "stuck"
         cause = self._mask(str(self._end.get("text", "")))
         evidence = tuple(self._mask(told_here(line)) for line in self._new_ones(over.evidence)) or tuple(self._lines)
+        is_first = verdict == "interrupted" and not over.committed  # it came from nothing, and is back there
         row = HostEnded(
             host=self._host.name,
-            verdict=_VERDICTS.get(verdict, "needs-person"),
+            verdict="stopped" if is_first else _VERDICTS.get(verdict, "needs-person"),
             release=over.committed,
             before=str(self._end.get("before") or self._before),
             text=cause,
@@ -230,7 +231,8 @@ class Watcher:
                 f"{cause}. Nothing was switched on {host}", host=host, hint=f"deployer unlock --host {host}"
             )
         if verdict == "interrupted":
-            text = f"the activation of {release} was cut off, most likely by a power cut or reboot; {host} is on {back}"
+            now = f"{host} is on {over.committed}" if over.committed else f"nothing is committed on {host}"
+            text = f"the activation of {release} was cut off, most likely by a power cut or reboot; {now}"
             return HostError(text, host=host, hint=f"deployer status --host {host}, then deploy again")
         return NeedsPersonError(
             f"{release} did not prove itself, and {back} did not come back: {cause}. {host} needs a person",

@@ -121,3 +121,15 @@ def test_what_is_told_after_the_fact_has_the_times_of_the_host() -> None:
         PhaseStarted(host="prod1", phase="health", text="connection refused", at=eight + 2),
         PhaseEnded(host="prod1", phase="health", ok=True, took_s=6.0, at=eight + 6),
     ]
+
+
+def test_a_first_activation_that_was_cut_off_is_not_called_a_way_back() -> None:
+    begun = [{"event": "phase", "phase": "start", "text": "", "at": "2026-11-24T08:00:00Z"}]
+    row, error, _ = watched(begun, [], Over(committed="", verdict="activating", evidence=()))
+    assert (row.verdict, row.release) == ("stopped", "")
+    assert error is not None
+    assert error.message.endswith("; nothing is committed on prod1")
+    row, error, _ = watched(begun, [], Over(committed="1", verdict="activating", evidence=()), before="1")
+    assert row.verdict == "rolled-back"
+    assert error is not None
+    assert error.message.endswith("prod1 is on 1")
