@@ -154,14 +154,25 @@ not_ours_alone() {
 # ledger KEY VALUE ...: appends one line, durably; a torn last line is closed first, so that only it is lost.
 ledger() {
     local is_new=""
-    [[ -e $LEDGER ]] || is_new=yes
+    [[ -s $LEDGER ]] || is_new=yes
     json_object at "$(utc)" "$@"
     # By its bytes: a file system may give back NULs for what it had not yet written.
     if [[ -s $LEDGER && $(tail -c 1 -- "$LEDGER" | od -An -tx1) != " 0a" ]]; then
         printf '\n' >>"$LEDGER" || return 1
     fi
-    printf '%s\n' "$JSON" >>"$LEDGER" && sync -- "$LEDGER" || return 1
+    if ! { printf '%s\n' "$JSON" >>"$LEDGER" && sync -- "$LEDGER"; }; then
+        take_back_half "$JSON"
+        return 1
+    fi
     [[ -z $is_new ]] || sync -- "$ROOT"
+}
+
+# take_back_half LINE: a line of the ledger for which there was no room does not stay as a half one.
+take_back_half() {
+    local half
+    half=$(tail -n 1 -- "$LEDGER" 2>/dev/null) || return 0
+    [[ -n $half && $1 == "$half"* && $(tail -c 1 -- "$LEDGER" | od -An -tx1) != " 0a" ]] || return 0
+    truncate -s "-${#half}" -- "$LEDGER" || true
 }
 
 # ledger_lines TEXT: prints the whole lines of the ledger that have it; a torn one says nothing.
