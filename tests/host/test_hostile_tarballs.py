@@ -24,6 +24,7 @@ from deployer.remote import Remote
 from deployer.sandbox import Lab, SandboxHost
 from deployer.transport import Connection, connect
 from tests.host.project import OnHost, Project
+from tests.twins import without
 from tests.unit import archives
 from tests.unit.hostile import EVIL, HOSTILE, START, hostile
 
@@ -164,3 +165,15 @@ def test_what_is_no_file_is_no_part_of_a_release_even_unjudged(
     said = unjudged(what)
     assert settled.sh("find /opt/shop/releases ! -type f ! -type d ! -type l") == ""
     assert "must not be unpacked" in said or "could not unpack" in said
+
+
+def test_without_the_look_at_what_was_unpacked_a_device_would_be_in_a_release(
+    settled: OnHost, unjudged: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twin, with a FIFO: not every container may make a device."""
+    guard = 'odd=$(find "$STAGING" ! -type f ! -type d ! -type l -print -quit)'
+    unguarded = without(scripts.part("stage"), {guard: 'odd=""'})
+    real = scripts.part
+    monkeypatch.setattr(scripts, "part", lambda name: unguarded if name == "stage" else real(name))
+    assert unjudged("FIFO") == ""
+    assert settled.sh("find /opt/shop/releases -type p") != ""

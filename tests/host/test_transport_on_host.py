@@ -32,6 +32,7 @@ from deployer.errors import (
 from deployer.model import Host, Secret, Ssh
 from deployer.sandbox import Lab, SandboxHost
 from deployer.transport import Connection, connect, hostkeys, keys, send_file
+from deployer.transport.pulse import Pulse
 from tests.host.conftest import MakeHost
 
 PASSWORD = "pass wörd $1 'x' \\"
@@ -952,6 +953,32 @@ def test_a_stopped_sshd_is_noticed(near: Box) -> None:
             near.do(f"kill -CONT {pid}")
     finally:
         connection.close()
+
+
+def test_without_the_pulse_a_stopped_sshd_would_be_waited_for(near: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twin."""
+    monkeypatch.setattr(Pulse, "run", lambda _self: None)
+    connection = near.connect(ssh=replace(QUICK, keepalive_s=0.2, dead_after_s=0.6))
+    try:
+        lines = connection.start("echo $PPID; read -r; echo still", name="reading").lines()
+        pid = int(next(lines))
+        near.do(f"kill -STOP {pid}")
+
+        def read() -> None:
+            with suppress(DeployerError):
+                list(lines)
+
+        reader = threading.Thread(target=read)
+        try:
+            reader.start()
+            reader.join(3)  # five times what the pulse allows
+            assert reader.is_alive()
+        finally:
+            near.do(f"kill -CONT {pid}")
+        assert connection.alive
+    finally:
+        connection.close()
+    reader.join(20)
 
 
 def test_an_sshd_that_dies_is_a_lost_link(near: Box) -> None:

@@ -34,6 +34,10 @@ def test_a_script_that_arrives_in_part_never_runs(tmp_path: Path) -> None:
         assert not proof.exists(), size
     assert take(whole).status == 0
     assert proof.exists()
+    # Twin: a shell that reads its script as it comes runs the part that came.
+    proof.unlink()
+    local.run(("/bin/bash", "-s"), timeout_s=20, stdin=f"touch '{proof}'\nech".encode())
+    assert proof.exists()
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])

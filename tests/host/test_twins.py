@@ -1,0 +1,249 @@
+"""Guards of a host, each with its twin: the same without the guard, and the harm that it kept away.
+
+The twins of what bash alone can show are in `tests/local/test_twins.py`; the table of all is in docs/testing.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+import pytest
+
+from deployer.sandbox import Lab, SandboxHost
+from tests.host.project import OnHost, Project, wait_for
+from tests.twins import Guards, program_without, without
+
+QUICK = 'tcp = 4000\nsettle = "300ms"\ntimeout = "20s"\ninterval = "100ms"'
+KILL = "systemctl kill --kill-who=all --signal=KILL deployer-shop.service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A host on which 1.0.0 serves; 2.0.0, with another environment, and 3.0.0, which cannot start, are staged."""
+
+    on_host: OnHost
+    project: Project
+    ids: dict[str, str]
+
+    def sh(self, command: str) -> str:
+        return self.on_host.sh(command)
+
+    def place(self, version: str) -> str:
+        return f"/opt/shop/releases/{self.ids[version]}/.deployer"
+
+    def as_before(self) -> None:
+        """Put the host back to how it was prepared, whatever a test has made of it."""
+        self.sh(
+            "systemctl kill --kill-who=all --signal=KILL 'deployer-shop*.service' 2>/dev/null; "
+            "systemctl stop 'deployer-shop*.service' shop.service deployer-recover@shop.service; "
+            "rm -rf /opt/shop /etc/default/shop.env /run/deployer/shop {/run,/etc}/systemd/system.control; "
+            "tar -C / -xf /root/prepared && systemctl daemon-reload && systemctl reset-failed && systemctl start shop.service"
+        )
+        wait_for(lambda: self.on_host.version == "1.0.0")
+
+    def take_out(self, version: str, guards: Guards) -> None:
+        """Take guards out of the host program of a release."""
+        self.write(f"{self.place(version)}/activate", without(self.program(version), guards))
+
+    def program(self, version: str) -> str:
+        return self.sh(f"cat {self.place(version)}/activate") + "\n"
+
+    def write(self, file: str, text: str) -> None:
+        self.sh(f"echo {base64.b64encode(text.encode()).decode()} | base64 -d >{file}")
+
+    def launch(self, version: str, *, number: int = 1, expect: str = "1.0.0") -> str:
+        """Launch as a client would that planned with `expect` committed; return the first word of the answer."""
+        said = self.sh(f"{self.place(version)}/activate launch t{number} {self.ids[expect]} deploy 5 no me || true")
+        return said.splitlines()[-1].partition(" ")[0]
+
+    def is_over(self) -> None:
+        wait_for(lambda: self.sh("systemctl show -P ActiveState deployer-shop.service") == "inactive", timeout_s=60)
+
+    def has_committed(self, version: str) -> bool:
+        return self.on_host.current == self.ids[version]
+
+
+@pytest.fixture(scope="module")
+def once(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    project = Project(directory=tmp_path_factory.mktemp("twins"), hosts=(host,), health=QUICK).write()
+    on_host = OnHost(lab=lab, host=host, project=project)
+    assert project.deploy("1.0.0").status == 0
+    project.env = 'set = { GREETING = "salut" }'
+    project.write()
+    assert project.deploy("2.0.0", "", "--no-activate").status == 0
+    assert project.deploy("3.0.0", "boot", "--no-activate").status == 0
+    on_host.sh("tar -C / -cf /root/prepared opt/shop etc/systemd/system etc/default/shop.env")
+    ids = {name.partition("-")[0]: name for name in on_host.sh("ls /opt/shop/releases").split()}
+    return Prepared(on_host=on_host, project=project, ids=ids)
+
+
+@pytest.fixture
+def serving(once: Prepared) -> Prepared:
+    once.as_before()
+    return once
+
+
+# -- activations that are cut off -----------------------------------------------------------------------------------------
+
+
+def on_trial(serving: Prepared, guards: Guards) -> None:
+    """2.0.0 is on trial, for long enough to strike, by a host program without these guards."""
+    serving.take_out("2.0.0", guards)
+    serving.sh(
+        f"sed -i 's/^SETTLE_MS=.*/SETTLE_MS=80000/; s/^TIMEOUT_MS=.*/TIMEOUT_MS=90000/' {serving.place('2.0.0')}/settings"
+    )
+    assert serving.launch("2.0.0") == "launched"
+    wait_for(lambda: serving.on_host.version == "2.0.0")
+
+
+def test_without_the_clean_up_of_its_unit_a_killed_trial_would_stay(serving: Prepared) -> None:
+    """Twin of test_a_trial_that_is_cut_off_goes_back_by_itself."""
+    on_trial(serving, {'"${after[@]}" -p "RuntimeMaxSec=$limit"': '-p "RuntimeMaxSec=$limit"'})
+    serving.sh(KILL)
+    # The clean-up is part of the unit's life: once that is over, nobody comes any more.
+    serving.is_over()
+    assert serving.on_host.version == "2.0.0"
+    assert serving.has_committed("1.0.0")
+    assert not serving.on_host.is_over()
+
+
+def test_a_trial_outside_of_run_would_outlive_a_power_cut(lab: Lab, serving: Prepared) -> None:
+    """Twin of test_a_power_cut_in_the_trial_boots_the_release_of_before."""
+    on_trial(serving, {"TRIAL_PATH=/run/systemd/system.control/": "TRIAL_PATH=/etc/systemd/system.control/"})
+    serving.sh("sync")
+    lab.powercut(serving.on_host.host.name)
+    lab.boot(serving.on_host.host.name)
+    wait_for(lambda: serving.on_host.version == "2.0.0")
+    assert serving.has_committed("1.0.0")
+
+
+def halfway(serving: Prepared) -> None:
+    """A commit of 2.0.0 stands where the new environment has its name already, and the new unit has not."""
+    whole = serving.program("2.0.0")
+    stop = "rename() { [[ $1 != /etc/systemd/system/shop.service ]] || sleep 1000; mv -fT"
+    serving.take_out("2.0.0", {"rename() { mv -fT": stop})
+    assert serving.launch("2.0.0") == "launched"
+    wait_for(lambda: serving.sh("pgrep -xf 'sleep 1000' || true"))
+    # What would finish it is the program as it was.
+    serving.write(f"{serving.place('2.0.0')}/activate", whole)
+
+
+def is_mixed(serving: Prepared) -> bool:
+    files = f"cmp -s /etc/default/shop.env {serving.place('2.0.0')}/env"
+    files += f" && cmp -s /etc/systemd/system/shop.service {serving.place('1.0.0')}/committed.service"
+    return serving.sh(f"{files} && echo yes || true") == "yes"
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_without_the_record_a_commit_that_is_cut_off_would_stay_a_mixture(serving: Prepared, *, recorded: bool) -> None:
+    """And twin: with it, the same cut is finished."""
+    halfway(serving)
+    assert is_mixed(serving)
+    if not recorded:
+        serving.sh("rm /opt/shop/committing")
+    serving.sh(KILL)
+    serving.is_over()
+    assert is_mixed(serving) != recorded
+    assert serving.on_host.is_consistent() == recorded
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_without_the_boot_guard_a_host_would_boot_a_mixture(lab: Lab, serving: Prepared, *, guarded: bool) -> None:
+    """And twin: with it, the same cut is finished at boot."""
+    halfway(serving)
+    if not guarded:
+        serving.sh("rm /etc/systemd/system/multi-user.target.wants/deployer-recover@shop.service")
+    serving.sh("sync")
+    lab.powercut(serving.on_host.host.name)
+    lab.boot(serving.on_host.host.name)
+    wait_for(lambda: serving.on_host.version == ("2.0.0" if guarded else "1.0.0"))
+    if guarded:
+        wait_for(serving.on_host.is_settled)
+    assert is_mixed(serving) != guarded
+    assert serving.on_host.is_consistent() == guarded
+
+
+# -- two at a time ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_without_the_units_name_as_a_lock_two_activations_would_run_at_once(serving: Prepared, *, locked: bool) -> None:
+    """And twin: with it, the second is told that the first is there. Without it, each has a name of its own."""
+    of_its_own = {'--unit="$ACTIVATION_UNIT" --service-type': '--unit="$OURS-$1.service" --service-type'}
+    on_trial(serving, {} if locked else of_its_own)
+    assert serving.launch("2.0.0", number=2) == ("error" if locked else "launched")
+    units = serving.sh("systemctl list-units --plain --no-legend --state=active,activating 'deployer-shop*.service'")
+    assert len(units.splitlines()) == (1 if locked else 2)
+
+
+STALE = {
+    'if [[ $(committed_id) != "$2" ]]; then': "if false; then",
+    'if [[ $FROM != "$EXPECT" ]]; then': "if false; then",
+}
+FROZEN = {
+    "if [[ -n $frozen && $why != rollback ]]; then": "if false; then",
+    "if [[ -n $frozen && $WHYFOR != rollback ]]; then": "if false; then",
+}
+
+
+@pytest.mark.parametrize("guards", [STALE, FROZEN], ids=["stale", "frozen"])
+def test_without_the_hosts_own_look_a_plan_of_yesterday_would_be_carried_out(serving: Prepared, guards: Guards) -> None:
+    """Twin of those that come too late in test_trouble.py, and of TestLock in test_marks.py."""
+    serving.sh('echo \'{"who":"ada","reason":"the sale","until_s":null}\' >/opt/shop/frozen')
+    if guards is STALE:
+        serving.sh("rm /opt/shop/frozen")
+    expect = "3.0.0" if guards is STALE else "1.0.0"
+    assert serving.launch("2.0.0", expect=expect) == "error"
+    serving.take_out("2.0.0", guards)
+    assert serving.launch("2.0.0", expect=expect) == "launched"
+    serving.is_over()
+    assert serving.has_committed("2.0.0")
+
+
+def test_without_the_look_at_systemds_answer_an_untried_release_would_be_committed(serving: Prepared) -> None:
+    """Twin of test_a_trial_that_systemd_did_not_take_is_never_committed: its unit lies where systemd does not look."""
+    elsewhere = {"TRIAL_PATH=/run/systemd/system.control/": "TRIAL_PATH=/run/systemd/nowhere/"}
+    serving.take_out("3.0.0", elsewhere)
+    assert serving.launch("3.0.0") == "launched"
+    serving.is_over()
+    assert serving.has_committed("1.0.0"), "with the guard"
+    serving.take_out("3.0.0", {'[[ ${STATE[FragmentPath]:-} == "$TRIAL_PATH" ]]\n': "true\n"})
+    assert serving.launch("3.0.0") == "launched"
+    serving.is_over()
+    assert serving.has_committed("3.0.0"), "which cannot even start"
+
+
+# -- what comes to a host ---------------------------------------------------------------------------------------------------
+
+
+def test_without_the_digest_a_damaged_upload_would_be_a_release(serving: Prepared) -> None:
+    """Twin of test_a_damaged_rest_of_an_upload_is_noticed_and_started_anew.
+
+    A damage that gzip does not see: what lies there of an upload is another tarball of the same size.
+    """
+    path, other = serving.project.tarball("4.0.0"), serving.project.tarball("6.6.6").read_bytes()
+    size = max(len(other), path.stat().st_size)
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    encoded = base64.b64encode(other.ljust(size, b"\0")).decode()
+    serving.sh(f"echo {encoded} | base64 -d >/opt/shop/incoming/{digest}.part")
+    unchecked = {"stage": {'if [[ ${got%% *} != "$DIGEST" ]]; then': "if false; then"}}
+    environ = program_without(serving.project.directory, unchecked)
+    done = serving.project.run("deploy", "--artifact", str(path), environ=environ)
+    assert done.status == 0, done.text
+    assert serving.on_host.current.startswith("4.0.0-")
+    assert serving.on_host.version == "6.6.6"
+
+
+def test_without_its_settings_a_one_off_would_run_as_root(serving: Prepared) -> None:
+    """Twin of TestRun.test_sees_exactly_what_the_service_sees."""
+    words = ("run", "id -un; touch /etc/shop-was-here 2>/dev/null && echo written")
+    done = serving.project.run(*words)
+    assert [line["text"] for line in done.of("command")] == ["app"], done.text
+    elsewhere = {"one_off": {"directory=/run/systemd/system/$OURS:run-.service.d": "directory=/run/nowhere.d"}}
+    serving.sh("rm -rf /run/systemd/system/deployer-shop:run-.service.d; systemctl daemon-reload")
+    done = serving.project.run(*words, environ=program_without(serving.project.directory, elsewhere))
+    assert [line["text"] for line in done.of("command")] == ["root", "written"], done.text
+    serving.sh("rm -r /etc/shop-was-here /run/nowhere.d")
