@@ -109,6 +109,19 @@ def test_without_the_clean_up_of_its_unit_a_killed_trial_would_stay(serving: Pre
     assert not serving.on_host.is_over()
 
 
+@pytest.mark.parametrize("by_both", [True, False])
+def test_without_the_release_of_before_a_removed_release_could_not_be_cleared_up(
+    serving: Prepared, *, by_both: bool
+) -> None:
+    """And twin: with it, the program of the release of before goes back from one that somebody has removed."""
+    second = '[[ -z $2 ]] || after+=(-p "ExecStopPost=-$ROOT/releases/$2/.deployer/activate recover")'
+    on_trial(serving, {} if by_both else {second: ""})
+    serving.sh(f"rm -rf {serving.place('2.0.0').removesuffix('/.deployer')}; {KILL}")
+    serving.is_over()
+    assert serving.on_host.version == ("1.0.0" if by_both else "2.0.0")
+    assert serving.on_host.is_over() == by_both
+
+
 def test_a_trial_outside_of_run_would_outlive_a_power_cut(lab: Lab, serving: Prepared) -> None:
     """Twin of test_a_power_cut_in_the_trial_boots_the_release_of_before."""
     on_trial(serving, {"TRIAL_PATH=/run/systemd/system.control/": "TRIAL_PATH=/etc/systemd/system.control/"})
@@ -163,6 +176,21 @@ def test_without_the_boot_guard_a_host_would_boot_a_mixture(lab: Lab, serving: P
         wait_for(serving.on_host.is_settled)
     assert is_mixed(serving) != guarded
     assert serving.on_host.is_consistent() == guarded
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_without_another_try_what_the_guard_cannot_finish_would_stay(serving: Prepared, *, patient: bool) -> None:
+    """And twin: with it, systemd has the guard come again. That it then succeeds, faults/test_unfinished.py waits for."""
+    halfway(serving)
+    guard = "deployer-recover@shop.service"
+    if not patient:
+        serving.sh(f"sed -i /^Restart=/d /etc/systemd/system/{guard}; systemctl daemon-reload")
+    serving.sh(f"mount --bind /etc /etc && mount -o remount,bind,ro /etc; {KILL}")
+    try:
+        wait_for(lambda: serving.sh(f"systemctl show -P SubState {guard}") in ("auto-restart", "failed"), timeout_s=60)
+        assert serving.sh(f"systemctl show -P SubState {guard}") == ("auto-restart" if patient else "failed")
+    finally:
+        serving.sh(f"systemctl stop {guard}; umount /etc")
 
 
 # -- two at a time ----------------------------------------------------------------------------------------------------------
