@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
+from invoke.util import helpline
 
 from deployer import __version__, signals, usage
 from deployer.errors import InterruptedByUserError, UsageError
@@ -27,12 +28,68 @@ OPTIONS = (
     ("--print-completion-script SHELL", "print what completes commands in bash, zsh or fish"),
 )
 """What Invoke's programs have and ours offers; the rest is for commands that Invoke runs, which are none of ours."""
+_OURS = frozenset(name for names in GROUPS.values() for name in names)
 _TAKEN = ("help", "version", "list", "list-format", "complete", "print-completion-script")
 _FORMATS = ("flat", "nested", "json")
 
 
-class Deployer(Program):
-    """Invoke's program with one task a call, our own words for a faulty command line, and our exit statuses."""
+class Grouped(Program):
+    """Invoke's program, but with the table of contents, our help of a task, and our way to refuse a line."""
+
+    spoken = "deployer"
+
+    def list_tasks(self) -> None:
+        """Show the tasks by what they are for, a project's own behind ours; in other forms it is Invoke's own list."""
+        names = list(self.collection.task_names)
+        if self.list_format == "json" or self.list_root or not _OURS.intersection(names):
+            super().list_tasks()
+            return
+        groups = {**GROUPS, "of this project": tuple(sorted(set(names) - _OURS))}
+        width = max(len(name) for name in names)
+        for heading, members in groups.items():
+            there = [name for name in members if name in names]
+            if there:
+                _say(f"{heading[0].upper()}{heading[1:]}:")
+                self.print_columns([(name.ljust(width), helpline(self.collection[name].body)) for name in there])
+        _say(f"What a task takes: {self.spoken} --help TASK")
+
+    def print_task_help(self, name: str) -> None:
+        """Show how a task is called, and its options: its own, and those of every task."""
+        if name not in _OURS:
+            super().print_task_help(name)
+            return
+        known = self.parser.contexts[name]
+        _say(" ".join((f"Usage: {self.spoken}", name, *usage.places(known), "[OPTIONS]")), "")
+        _say(f"{inspect.getdoc(self.collection[name].body)}", "")
+        columns = {
+            option.name: (f"{flag} {usage.value_word(option)}" if option.takes_value else flag, option.help or "")
+            for flag, option in known.flags.items()
+        }
+        width = max(len(spec) for spec, _ in columns.values())
+        for heading, names in (
+            ("Options:", [each for each in columns if each not in COMMON]),
+            ("Options of every task:", list(COMMON)),
+        ):
+            if names:
+                _say(heading)
+                # As wide as the widest of all, so that they stand below each other.
+                self.print_columns([(columns[each][0].ljust(width), columns[each][1]) for each in names])
+
+    def refused(self, error: UsageError) -> Exit:
+        """Return what ends the program with an error's words and status; in JSON the words are told here."""
+        words = self.argv[1:]
+        if "--output=json" in words or ("--output", "json") in itertools.pairwise(words):
+            from deployer.events import Failure, to_json  # what a faulty line alone needs
+            from deployer.output.jsonlines import json_line
+
+            event = Failure(message=error.message, hint=error.hint, exit_code=error.exit_code)
+            _say(*map(json_line, to_json(event)))
+            return Exit(code=error.exit_code)
+        return Exit(f"error: {error.message}\nnext: {error.hint}", code=error.exit_code)
+
+
+class Deployer(Grouped):
+    """The program with one task a call, our own words for a faulty command line, and our exit statuses."""
 
     def parse_core(self, argv: list[str] | None) -> None:
         with self._usage():
@@ -70,37 +127,6 @@ class Deployer(Program):
         self.print_columns(OPTIONS)
         self.list_tasks()
 
-    def print_task_help(self, name: str) -> None:
-        """Show how a task is called, and its options: its own, and those of every task."""
-        known = self.parser.contexts[name]
-        _say(" ".join(("Usage: deployer", name, *usage.places(known), "[OPTIONS]")), "")
-        _say(f"{inspect.getdoc(self.collection[name].body)}", "")
-        columns = {
-            option.name: (f"{flag} {usage.value_word(option)}" if option.takes_value else flag, option.help or "")
-            for flag, option in known.flags.items()
-        }
-        width = max(len(spec) for spec, _ in columns.values())
-        for heading, names in (
-            ("Options:", [each for each in columns if each not in COMMON]),
-            ("Options of every task:", list(COMMON)),
-        ):
-            if names:
-                _say(heading)
-                # As wide as the widest of all, so that they stand below each other.
-                self.print_columns([(columns[each][0].ljust(width), columns[each][1]) for each in names])
-
-    def list_tasks(self) -> None:
-        """Show the tasks by what they are for; `--list-format json` is Invoke's own."""
-        if self.list_format == "json":
-            super().list_tasks()
-            return
-        width = max(len(name) for names in GROUPS.values() for name in names)
-        for heading, names in GROUPS.items():
-            _say(f"{heading[0].upper()}{heading[1:]}:")
-            tasks = [(name.ljust(width), inspect.getdoc(self.collection[name].body)) for name in names]
-            self.print_columns(tasks)
-        _say("What a task takes: deployer --help TASK")
-
     def _judge(self, asked: object, listed: object) -> None:
         tasks, words = self.parser.contexts, self.core.unparsed
         if isinstance(listed, str):
@@ -128,24 +154,13 @@ class Deployer(Program):
         try:
             yield
         except UsageError as error:
-            raise self._refused(error) from error
+            raise self.refused(error) from error
         except ValueError as error:
             # What Invoke makes of `--list-depth many`: "invalid literal for int() with base 10: 'many'".
             text = f"{str(error).rpartition(': ')[2]} is not a whole number"
-            raise self._refused(UsageError(text, hint="deployer --help")) from error
+            raise self.refused(UsageError(text, hint="deployer --help")) from error
         except ParseError as error:
-            raise self._refused(UsageError(str(error), hint="deployer --list, or deployer --help TASK")) from error
-
-    def _refused(self, error: UsageError) -> Exit:
-        words = self.argv[1:]
-        if "--output=json" in words or ("--output", "json") in itertools.pairwise(words):
-            from deployer.events import Failure, to_json  # what a faulty line alone needs
-            from deployer.output.jsonlines import json_line
-
-            event = Failure(message=error.message, hint=error.hint, exit_code=error.exit_code)
-            _say(*map(json_line, to_json(event)))
-            return Exit(code=error.exit_code)
-        return Exit(f"error: {error.message}\nnext: {error.hint}", code=error.exit_code)
+            raise self.refused(UsageError(str(error), hint="deployer --list, or deployer --help TASK")) from error
 
 
 def _say(*lines: str) -> None:

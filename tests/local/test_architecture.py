@@ -28,6 +28,7 @@ LAYERS = (
     {"task", "usage"},
     {"tasks"},
     {"cli"},
+    {"inv"},
     {"__main__"},
 )
 # Within a layer, and with a reason: a mask hides the model's secrets.
@@ -40,7 +41,7 @@ DOORS = {
     "rich": ("output/screen.py", "output/tables.py"),
     "subprocess": ("local.py", "sandbox/"),
     "tomli": ("config/",),
-    "invoke": ("task.py", "cli.py"),
+    "invoke": ("task.py", "cli.py", "inv.py"),
 }
 # Functions of os that start a process, and who may call them: `sandbox ssh` hands its terminal to ssh.
 STARTERS = ("os.system", "os.popen", "os.fork", "os.exec", "os.spawn", "os.posix_spawn")
