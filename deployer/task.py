@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COMMON = {
     "config": "the config file (default: config/deploy.toml, or $DEPLOYER_CONFIG)",
     "host": "a host, group or glob of the config; repeat it for more (default: [deploy] default)",
-    "output": "auto, rich, plain or json",
+    "output": "auto, rich, plain or json (default: auto, which is rich on a terminal)",
 }
 GOES_ON = "what a host was asked for before may go on there"
 LOOKED = "no host was changed"

@@ -31,7 +31,7 @@ GROUPS = {
     plan="show what would change, and change nothing",
     yes="do not ask before something edited on a host is replaced",
     no_activate="stage only: upload and unpack, switch nothing",
-    detach="start the activation and leave; it goes on by itself",
+    detach="for one host: start the activation and leave; it goes on by itself",
     parallel="hosts activated at once, after the first (default: [deploy] parallel)",
     wait="queue behind an activation that is under way, for so long at most (15m)",
 )
@@ -73,8 +73,8 @@ def plan(run: Run, *, artifact: str = "") -> int:
     numbers=("parallel",),
     to="the release to go to (default: the last good one before)",
     plan="show what would change, and change nothing",
-    detach="start the activation and leave; it goes on by itself",
-    parallel="hosts at once, after the first",
+    detach="for one host: start the activation and leave; it goes on by itself",
+    parallel="hosts activated at once, after the first (default: [deploy] parallel)",
     wait="queue behind an activation that is under way, for so long at most (15m)",
 )
 def rollback(
@@ -116,9 +116,9 @@ def releases(run: Run) -> int:
     goes_on_unread=False,
     follow="go on showing new lines",
     lines="how many of the last lines, or all (default: 100; with --deploy all)",
-    since="from this time on, as journalctl takes it",
+    since="from this time on, as journalctl takes it, such as today or -1h",
     until="up to this time",
-    priority="this priority and worse (err, warning, …)",
+    priority="this priority and worse, such as err or warning",
     grep="lines that match this pattern",
     deploy="the last activation of this release",
 )
@@ -173,7 +173,7 @@ def build(run: Run) -> int:
     return deploying.build(run)
 
 
-@verb(interrupted=LOOKED, artifact="a tarball: path or URL")
+@verb(interrupted=LOOKED, artifact="a tarball: path or URL (default: what [artifact] says)")
 def fetch(run: Run, *, artifact: str = "") -> int:
     """Get the tarball without a build, and say where."""
     from deployer.verbs import deploying
@@ -181,7 +181,7 @@ def fetch(run: Run, *, artifact: str = "") -> int:
     return deploying.fetch(run, artifact=artifact)
 
 
-@verb(interrupted=LOOKED, artifact="a tarball: path or URL")
+@verb(interrupted=LOOKED, artifact="a tarball: path or URL (default: what [artifact] says)")
 def inspect_(run: Run, *, artifact: str = "") -> int:
     """Say what a tarball is, and what unit it would get."""
     from deployer.verbs import deploying
@@ -205,7 +205,7 @@ def setup(run: Run, *, sudo: bool = False, plan: bool = False) -> int:
     return acting.setup(run, sudo=sudo, plan_only=plan)
 
 
-@verb(interrupted=LOOKED, reveal="show the values too")
+@verb(interrupted=LOOKED, reveal="show the values too, on the screen and in JSON")
 def env(run: Run, *, reveal: bool = False) -> int:
     """Compare the environment here with each host's, by name."""
     from deployer.verbs import looking
@@ -213,7 +213,7 @@ def env(run: Run, *, reveal: bool = False) -> int:
     return looking.env(run, reveal=reveal)
 
 
-@verb(interrupted=LOOKED, artifact="a tarball: path or URL")
+@verb(interrupted=LOOKED, artifact="a tarball: path or URL (default: what [artifact] says)")
 def unit(run: Run, *, artifact: str = "") -> int:
     """Show the unit that a deploy would install."""
     from deployer.verbs import deploying
@@ -225,10 +225,10 @@ def unit(run: Run, *, artifact: str = "") -> int:
     positional=("command",),
     lines_are_results=True,
     goes_on_unread=False,
-    command="what to run, as one word; relative to the release",
+    command="what to run, in quotes; a relative program starts at the release's root",
 )
 def run_(run: Run, *, command: str) -> int:
-    """Run a one-off command as the service would."""
+    """Run a command as the service would, on each host."""
     from deployer.verbs import acting
 
     return acting.one_off(run, command)
@@ -236,7 +236,7 @@ def run_(run: Run, *, command: str) -> int:
 
 @verb()
 def console(run: Run) -> int:
-    """Open the release's remote console."""
+    """Open the release's remote console, on one host."""
     from deployer.verbs import acting
 
     return acting.console(run)
@@ -267,8 +267,8 @@ def ping(run: Run) -> int:
 
 
 @verb(
-    reason="why; shown to whoever meets the lock",
-    until="a time (2026-11-24T08:00) or duration (45m)",
+    reason="why; it is needed, and shown to whoever meets the lock",
+    until="a time (2026-11-24T08:00) or duration (45m) (default: until unlock)",
     force="replace somebody else's lock",
 )
 def lock(run: Run, *, reason: str = "", until: str = "", force: bool = False) -> int:
@@ -294,7 +294,11 @@ def prune(run: Run, *, keep: int = 0, plan: bool = False) -> int:
     return acting.prune(run, keep=keep, plan_only=plan)
 
 
-@verb(positional=("release",), release="the release's id", remove="let it be pruned again")
+@verb(
+    positional=("release",),
+    release="the release's id in full, as deployer releases shows it",
+    remove="let it be pruned again",
+)
 def pin(run: Run, *, release: str, remove: bool = False) -> int:
     """Keep a release from being pruned."""
     from deployer.verbs import acting

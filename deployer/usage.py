@@ -58,15 +58,21 @@ class Option(Protocol):
     @property
     def takes_value(self) -> bool: ...
 
-    kind: type
-    help: str | None
+    @property
+    def kind(self) -> object: ...
+
+    @property
+    def help(self) -> str | None: ...
 
 
 class Options(Protocol):
     """A task's options, as Invoke's `ParserContext` has them; flags are written as they are typed."""
 
-    flags: Mapping[str, Option]
-    positional_args: Sequence[Option]
+    @property
+    def flags(self) -> Mapping[str, Option]: ...
+
+    @property
+    def positional_args(self) -> Sequence[Option]: ...
 
 
 def judge(words: Sequence[str], tasks: Mapping[str, Options], *, before: Iterable[str] = ()) -> str:

@@ -47,7 +47,7 @@ def test_the_list_is_that_of_deployer_with_the_projects_own_behind(project: Path
 
 
 def test_the_help_of_a_task_is_that_of_deployer(project: Path) -> None:
-    assert inv(project, "--help", "run").stdout.startswith("Usage: inv run COMMAND [OPTIONS]\n\nRun a one-off")
+    assert inv(project, "--help", "run").stdout.startswith("Usage: inv run COMMAND [OPTIONS]\n\nRun a command as")
     assert "Do what this project needs." in inv(project, "--help", "mine").stdout
 
 

@@ -96,7 +96,7 @@ def test_a_program_is_told_of_a_faulty_line_in_json(
 def test_the_help_of_a_task_shows_what_stands_bare(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert program(*words) == 0
     out = capsys.readouterr().out
-    assert out.startswith("Usage: deployer run COMMAND [OPTIONS]\n\nRun a one-off command")
+    assert out.startswith("Usage: deployer run COMMAND [OPTIONS]\n\nRun a command as the service would")
     own, common = out.split("Options of every task:")
     assert "  --command COMMAND " in own
     assert [line.split()[:2] for line in common.splitlines() if line.startswith("  --")] == [
@@ -124,6 +124,15 @@ def test_the_list_is_a_table_of_contents(words: tuple[str, ...], capsys: pytest.
     assert program(*words) == 0
     out = capsys.readouterr().out
     assert contents(out) == {group: list(names) for group, names in GROUPS.items()}
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", sorted(namespace.tasks))
+def test_the_help_of_a_task_is_plain_and_fits(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program("--help", name) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"Usage: deployer {name} ")
+    assert out.isascii()
     assert max(map(len, out.splitlines())) <= 80
 
 
