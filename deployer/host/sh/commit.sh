@@ -111,6 +111,8 @@ finish_commit() {
     done
     # The process that proved itself goes on all the same.
     manager daemon-reload || tell note level warning text "systemd would not reload its units: $(df -h --output=avail -- /run | tail -n 1 | tr -d ' ') free on /run"
+    # Somebody may have removed it meanwhile: what is not there is not good, and recover goes back.
+    is_whole "$ID" || return 1
     ledger_good || { rm -f -- "$RESERVE" && ledger_good; } || return 1
     # The marker first: without the record, it would have a committed release taken back.
     rm -f -- "$MARKER" "$RESERVE" && remove "$WRITE_AHEAD"

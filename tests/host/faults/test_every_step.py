@@ -1,4 +1,5 @@
-"""The activation, struck before each single change that it makes to the host: its process killed, the plug pulled.
+"""The activation, struck before each single change that it makes to the host: its process killed, the plug pulled, a
+release removed by hand.
 
 A short form draws some of the changes by lot (seeded, the seed is printed); `script/test --soak` takes them all.
 """
@@ -21,6 +22,7 @@ from tests.host.project import OnHost, Project
 
 SHARE = 12
 """How many of the changes a short run strikes at, for each fault."""
+SHARES = {"other releases removed": 3, "the release under way removed": 3}
 _tokens = count(1)
 
 
@@ -65,7 +67,31 @@ FAULTS: dict[str, Callable[[Lab, OnHost], None]] = {
     "power cut": lambda lab, on_host: lab.powercut(on_host.host.name),
     "activation killed": lambda _, on_host: _kill(on_host, "main"),
     "activation killed, all of it": lambda _, on_host: _kill(on_host, "all"),
+    "other releases removed": lambda _, on_host: _remove_others(on_host),
+    "the release under way removed": lambda _, on_host: _remove_under_way(on_host),
 }
+KEPT = "/root/kept"
+
+
+def _remove_others(on_host: OnHost) -> None:
+    """A person clears up: every release that is neither committed nor running."""
+    on_host.sh(
+        f"mkdir -p {KEPT}; cd /opt/shop/releases; for each in *; do [[ $(readlink ../current) == releases/$each ]] && continue; "
+        f'readlink /proc/[0-9]*/cwd | grep -qxF "$PWD/$each" || {{ cp -a $each {KEPT}/; rm -rf $each; }}; done'
+    )
+
+
+def _remove_under_way(on_host: OnHost) -> None:
+    """A person removes the one that is not good yet, whether it runs or not."""
+    (*_, latest) = (entry for entry in on_host.ledger if entry["event"] == "activating")
+    if not any(entry["event"] == "good" and entry["token"] == latest["token"] for entry in on_host.ledger):
+        release = f"/opt/shop/releases/{latest['id']}"
+        on_host.sh(f"mkdir -p {KEPT}; cp -a {release} {KEPT}/; rm -rf {release}")
+
+
+def _put_back(on_host: OnHost) -> None:
+    """What was removed is there again, as from another deploy of it."""
+    on_host.sh(f"[[ ! -d {KEPT} ]] || {{ cp -a {KEPT}/. /opt/shop/releases/; rm -rf {KEPT}; }}")
 
 
 def _kill(on_host: OnHost, whom: str) -> None:
@@ -83,7 +109,7 @@ def test_a_strike_before_any_change_ends_well(lab: Lab, wired: Tripwire, lot: Lo
     watch.stands()
     changes = wired.changes()
     assert len(changes) > 50, changes  # the trial, the commit, and the clean-up
-    for number in lot.some(range(1, len(changes) + 1), SHARE, f"changes, {fault}"):
+    for number in lot.some(range(1, len(changes) + 1), SHARES.get(fault, SHARE), f"changes, {fault}"):
         watch = Watch(on_host)
         wired.arm(number)
         new, _ = launch_other(on_host)
@@ -98,6 +124,7 @@ def test_a_strike_before_any_change_ends_well(lab: Lab, wired: Tripwire, lot: Lo
         took_s = watch.stands()
         outcome = "new" if on_host.current == new else "old"
         record(Strike(fault=fault, step=step, outcome=outcome, recovery_s=took_s))
+        _put_back(on_host)
         # The next contact: it begins with what was left, and nothing stands in its way.
         wired.arm(0)
         launch_other(on_host)

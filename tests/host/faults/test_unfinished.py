@@ -1,4 +1,4 @@
-"""A commit that cannot be finished for a while, behind its record: the host finishes it by itself when it can again."""
+"""A commit that cannot be finished behind its record, for a while or at all: the host sees to it by itself."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ def wired(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory)
     return prepared(lab, host, tmp_path_factory.mktemp("unfinished"))
 
 
-def test_the_guard_finishes_what_the_activation_could_not(wired: Tripwire) -> None:
-    on_host = wired.on_host
+@pytest.fixture(scope="module")
+def first(wired: Tripwire) -> int:
+    """The number of the change behind the record: the first rename of what was made ready."""
     wired.arm(0)
-    watch = Watch(on_host)
-    launch_other(on_host)
+    watch = Watch(wired.on_host)
+    launch_other(wired.on_host)
     watch.stands()
-    changes = wired.changes()
-    # Behind the record: the first rename of what was made ready.
-    (first,) = [
+    (number,) = [
         number
-        for number, line in enumerate(changes, 1)
+        for number, line in enumerate(wired.changes(), 1)
         if " mv " in line and line.split()[-1] == "/etc/default/shop.env"
     ]
+    return number
+
+
+def test_the_guard_finishes_what_the_activation_could_not(wired: Tripwire, first: int) -> None:
+    on_host = wired.on_host
     watch = Watch(on_host)
     wired.arm(first)
     new, _ = launch_other(on_host)
@@ -51,3 +55,19 @@ def test_the_guard_finishes_what_the_activation_could_not(wired: Tripwire) -> No
     watch.stands(within_s=75)
     assert on_host.current == new
     assert [entry["event"] for entry in on_host.ledger if entry.get("id") == new][-1] == "good"
+
+
+def test_a_release_that_is_removed_while_it_is_committed_is_never_good(wired: Tripwire, first: int) -> None:
+    on_host = wired.on_host
+    watch = Watch(on_host)
+    wired.arm(first + 1)
+    new, old = launch_other(on_host)
+    wired.await_stop()
+    on_host.sh(f"mv /opt/shop/releases/{new} /root/{new}")
+    try:
+        wired.go_on()
+        watch.stands()
+    finally:
+        on_host.sh(f"mv /root/{new} /opt/shop/releases/{new}")
+    assert on_host.current == old
+    assert [entry["event"] for entry in on_host.ledger if entry.get("id") == new][-1] == "bad"

@@ -1,4 +1,4 @@
-"""Stops the host program of a release before any one of the changes it makes, so that a test can strike right there.
+"""Stops the host program of a release, or a staging, before any one of the changes it makes, so that a test can strike there.
 
 A change is a call of one of `PROGRAMS`: between two of them nothing on the host's disks or in its systemd is altered,
 but for lines that a redirection appends, which the `sync` that follows them stands for. See `tripwire.sh`.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tests.host.project import OnHost, wait_for
 
-PROGRAMS = ("chmod", "ln", "mkdir", "mv", "rm", "sync", "systemctl", "systemd-run")
+PROGRAMS = ("chmod", "chown", "ln", "mkdir", "mktemp", "mv", "rm", "sync", "systemctl", "systemd-run", "tar")
 WIRE = "/run/tripwire"
 _SCRIPT = Path(__file__).with_name("tripwire.sh")
 
@@ -31,9 +32,11 @@ class Tripwire:
             f"for each in {' '.join(PROGRAMS)}; do ln -sf tripwire /usr/local/bin/$each; done"
         )
 
-    def arm(self, stop: int) -> None:
+    def arm(self, stop: int, whom: Literal["activation", "staging"] = "activation") -> None:
         """Count from one again, and wait at change number `stop`; 0 counts only."""
-        self.on_host.sh(f"rm -rf {WIRE}; mkdir -p {WIRE}; echo {stop} > {WIRE}/stop; : > {WIRE}/log; : > {WIRE}/armed")
+        self.on_host.sh(
+            f"rm -rf {WIRE}; mkdir -p {WIRE}; echo {stop} > {WIRE}/stop; : > {WIRE}/log; echo {whom} > {WIRE}/armed"
+        )
 
     def await_stop(self) -> None:
         """Wait until the program stands before the change."""
