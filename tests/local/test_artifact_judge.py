@@ -271,6 +271,9 @@ def test_limits_hold_while_it_is_read() -> None:
     assert len(bomb) < 100_000
     with pytest.raises(RefusedError, match="more than 1MiB"):
         judged(raw=bomb, limit_bytes=1 << 20)
+    # Twin: with more allowed, both are read to their end.
+    assert judged(*(file(f"f{n}") for n in range(4)), most_members=4).members == 4
+    assert judged(raw=bomb, limit_bytes=9 << 20).unpacked_bytes >= 8 << 20
 
 
 def test_texts_are_kept_as_they_lie_in_the_tree() -> None:

@@ -11,11 +11,9 @@ from contextlib import ExitStack
 import pytest
 
 from deployer.host.scripts import part
+from tests.twins import Guards, without
 
-CHECK = (
-    f"APP=shop ROOT=/nowhere\n{part('lib')}{part('health')}"
-    'CHECK_TIMEOUT_S=$1; shift; if check_http "$@"; then echo passes; else printf "%s\\n" "$WHY"; fi\n'
-)
+ASK = 'CHECK_TIMEOUT_S=$1; shift; if check_http "$@"; then echo passes; else printf "%s\\n" "$WHY"; fi\n'
 
 
 class Server:
@@ -48,10 +46,11 @@ class Server:
         self._thread.join()
 
 
-def said(port: int, *, host: str = "127.0.0.1", limit_s: str = "20") -> str:
-    """What the check says of http://shop/, which is looked for at a host and port."""
+def said(port: int, *, host: str = "127.0.0.1", limit_s: str = "20", guards: Guards | None = None) -> str:
+    """What the check says of http://shop/, which is looked for at a host and port; without these guards."""
+    check = f"APP=shop ROOT=/nowhere\n{part('lib')}{without(part('health'), guards or {})}{ASK}"
     done = subprocess.run(
-        ["bash", "-c", CHECK, "bash", limit_s, host, str(port), "/", "shop", "200 204", ""],
+        ["bash", "-c", check, "bash", limit_s, host, str(port), "/", "shop", "200 204", ""],
         capture_output=True,
         text=True,
         timeout=60,
@@ -96,6 +95,11 @@ def test_what_keeps_a_connection_from_being_made_is_told(closed: int) -> None:
     told = said(closed, host="nowhere.invalid")
     assert told.startswith("http://shop/: ")
     assert any(word in told for word in ("known", "resolution", "address associated")), told
+
+
+def test_without_the_status_the_words_of_the_shell_would_be_an_answer(closed: int) -> None:
+    """Twin."""
+    assert said(closed, guards={"|| exit 7": "|| exit 1"}) == "http://shop/: the answer is not HTTP"
 
 
 def test_a_server_that_says_nothing_is_waited_for_no_longer_than_allowed() -> None:
