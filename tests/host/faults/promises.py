@@ -1,6 +1,7 @@
 """The promises, looked up on the host itself after a strike: never in what our own program says of it.
 
-1. The service answers, on a release that the ledger calls good, within a time, without a person.
+1. The service answers, on a release that the ledger calls good, within a time, without a person. Where there has never been
+one: it does, or all of it is stopped, with nothing half in its place.
 2. Unit, environment, `current` and the running process all belong to that release.
 3. No lock stays. 4. The ledger is well-formed and its history complete. 6. Nothing of ours is left over.
 (5., what the client says, is looked at where there is one.)
@@ -32,9 +33,11 @@ class Watch:
 
     on_host: OnHost
     history: str = field(init=False)
+    had_nothing: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.history = self._ledger_text()
+        self.had_nothing = not self.on_host.current
 
     def stands(self, *, within_s: float = RECOVERY_S) -> float:
         """Wait until the host stands by itself; return the seconds that took.
@@ -79,6 +82,8 @@ class Watch:
         good = [entry for entry in _entries(self._ledger_text()) if entry and entry["event"] == "good"]
         current = self.on_host.current
         answers = self.on_host.version
+        if self.had_nothing and not (good or current):
+            return [*self._stopped_problems(), *(["it answers all the same"] if answers else [])]
         found = []
         if not good or good[-1]["id"] != current:
             found.append(f"current is {current or 'nothing'}, and the ledger's last good one {good[-1:] or 'none'}")
@@ -88,6 +93,20 @@ class Watch:
             found.append("something of an activation is still there")
         elif not self.on_host.is_consistent():
             found.append("unit, environment and process are not all of the committed release")
+        return found
+
+    def _stopped_problems(self) -> list[str]:
+        """What is wrong with a host on which no release ever proved itself."""
+        name = self.on_host.project.name
+        found = []
+        if half := self.on_host.sh(
+            f"ls /etc/systemd/system/{name}.service /etc/default/{name}.env 2>/dev/null || true"
+        ):
+            found.append(f"nothing is committed, and there is {half}")
+        if (state := self.on_host.unit("ActiveState")) not in ("inactive", "failed"):
+            found.append(f"nothing is committed, and the service is {state}")
+        if not self.on_host.is_over():
+            found.append("something of an activation is still there")
         return found
 
     def _left_over(self) -> str:
