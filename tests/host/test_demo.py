@@ -92,10 +92,10 @@ def assert_nothing_is_left(temporary: Path, output: str) -> None:
     assert not has_link(State(Path(place[1]) / "sandbox").bridge)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(290)
 def test_the_demo_shows_all_its_steps_and_leaves_nothing(temporary: Path) -> None:
     with started(temporary) as demo:
-        output, _ = demo.communicate(timeout=170)
+        output, _ = demo.communicate(timeout=280)
     assert demo.returncode == 0, output
     at = 0
     for step in STEPS:
