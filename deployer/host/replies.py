@@ -31,6 +31,7 @@ ERRORS: Mapping[str, type[DeployerError]] = {
     "unit": HostError,
     "user": HostError,
     "idle": UsageError,
+    "absent": UsageError,
     "busy": BusyError,
     "frozen": LockedError,
     "stale": StaleError,

@@ -193,7 +193,7 @@ def unlock(run: Run, *, force: bool) -> int:
     if code:
         return code
     if others and not force and (not run.at_terminal or not run.confirm("Unlock it all the same?")):
-        raise UsageError("the lock is somebody else's; nothing was changed", hint="ask them, or add --force")
+        raise LockedError("it is locked by somebody else; nothing was changed", hint="ask them, or add --force")
 
     def work(remote: Remote) -> str:
         return "unlock" if remote.mark("thaw", run.who) else "nothing was locked"
@@ -236,8 +236,12 @@ def pin(run: Run, release: str, *, remove: bool) -> int:
     """Keep a release from being pruned, or no longer."""
 
     def work(remote: Remote) -> str:
-        remote.mark("unpin" if remove else "pin", release, run.who)
-        return "no longer pinned" if remove else "pin"
+        marked = [
+            rest for word, rest in remote.mark("unpin" if remove else "pin", release, run.who) if word == "marked"
+        ]
+        if not marked:
+            return "it was not pinned"
+        return f"{marked[0]} no longer pinned" if remove else f"{marked[0]} pinned"
 
     return _mark(run, "pin", work)
 

@@ -253,7 +253,7 @@ class Run:
 
     def _sandbox_hosts(self) -> tuple[tuple[Host, ...], tuple[str, ...]]:
         """Return the sandbox hosts that run, and the names of those that are off."""
-        if not self.wanted:
+        if not self.wanted and self.config.hosts:
             return (), ()
         from deployer.sandbox import names_off, overlay_hosts, state_directory
 

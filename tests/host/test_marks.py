@@ -109,7 +109,11 @@ class TestPrune:
         deployed(quick, "1.0.0", "1.1.0")
         staged(quick, "1.2.0", "1.3.0", "1.4.0", "1.5.0")
         ids = {name.partition("-")[0]: name for name in bare.sh("ls /opt/shop/releases").split()}
-        assert quick.run("pin", ids["1.2.0"]).status == 0
+        ambiguous = quick.run("pin", "1.")
+        assert ambiguous.status == 2
+        assert ids["1.2.0"] in ambiguous.of("failure")[0]["message"]
+        assert quick.run("pin", "9.9.9").status == 2
+        assert quick.run("pin", "1.2.0").of("pin")[0]["done"] == f"{ids['1.2.0']} pinned"
         bare.sh(
             f"systemd-run --quiet --unit=user -p WorkingDirectory=/opt/shop/releases/{ids['1.3.0']} sleep 300; "
             "mkdir /opt/shop/releases/somebodys-own"
@@ -129,7 +133,8 @@ class TestPrune:
             "1.0.0": ["rollback target"],
         }
         bare.sh("systemctl stop user.service")
-        assert quick.run("pin", ids["1.2.0"], "--remove").status == 0
+        for told in (f"{ids['1.2.0']} no longer pinned", "it was not pinned"):
+            assert quick.run("pin", ids["1.2.0"], "--remove").of("pin")[0]["done"] == told
         # A deploy prunes by [app] keep.
         quick.app = "keep = 2"
         assert quick.write().deploy("1.6.0").status == 0
@@ -165,7 +170,7 @@ class TestLock:
         assert (rival.status, "ada" in rival.of("note")[0]["text"]) == (4, True), rival.text
         assert quick.run("status").of("status")[0]["locked"] == 'the "sale"'
         other = quick.run("unlock")
-        assert (other.status, "somebody else's" in other.of("failure")[0]["message"]) == (2, True)
+        assert (other.status, "somebody else" in other.of("failure")[0]["message"]) == (4, True)
         assert "locked by ada since" in other.of("note")[0]["text"]
         assert quick.deploy("1.2.0").status == 4
         assert quick.run("unlock", "--force").status == 0

@@ -99,7 +99,7 @@ class TestRun:
     @pytest.mark.usefixtures("bare")
     def test_before_a_first_deploy_says_so(self, project: Project) -> None:
         done = project.run("run", "true")
-        assert done.status == 1
+        assert done.status == 2
         assert done.of("failure")[0]["message"] == "shop has no committed release on this host", done.text
         assert not done.of("command")
 
@@ -142,7 +142,7 @@ class TestVerbs:
     @pytest.mark.usefixtures("bare")
     def test_before_a_first_deploy_say_so(self, project: Project) -> None:
         done = project.run("restart")
-        assert (done.status, done.of("restart")) == (1, [])
+        assert (done.status, done.of("restart")) == (2, [])
         assert done.of("failure")[0]["message"] == "there is no shop.service on this host", done.text
 
 

@@ -145,3 +145,12 @@ def test_init_writes_the_config_that_is_named(place: Place, monkeypatch: pytest.
 def test_init_has_no_use_for_a_host(place: Place) -> None:
     assert "asks no host" in place.failure("init", "--host", "web1")["message"]
     assert not (place.directory / "config").exists()
+
+
+def test_a_config_without_hosts_names_the_ones_of_the_sandbox(place: Place) -> None:
+    (place.directory / "config").mkdir()
+    config = place.directory / "config/deploy.toml"
+    config.write_text('[app]\nname = "shop"\nuser = "shop"\n[service]\nexec_start = "bin/server"\n')
+    failure = place.failure("status")
+    assert "no host was named" in failure["message"]
+    assert failure["hint"] == "name one with --host; known hosts: sandbox1"

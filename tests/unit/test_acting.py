@@ -96,8 +96,9 @@ def test_nothing_to_do_is_said_where_a_host_was_asked(
         ("unlock", {}, [], "nothing was locked"),
         ("unlock", {"force": True}, [], "nothing was locked"),
         ("lock", {}, [], "lock"),
-        ("pin", {}, [], "pin"),
-        ("pin", {"remove": True}, [], "no longer pinned"),
+        ("pin", {}, [("marked", "1.0.0-0123abcd")], "1.0.0-0123abcd pinned"),
+        ("pin", {"remove": True}, [("marked", "1.0.0-0123abcd")], "1.0.0-0123abcd no longer pinned"),
+        ("pin", {"remove": True}, [], "it was not pinned"),
     ],
 )
 def test_a_mark_says_what_was_done(

@@ -5,7 +5,7 @@ control() {
     local verb=$1 status=0 said key
     is_under_way && fail busy "an activation of $APP is under way" "follow it with: deployer attach"
     state "$UNIT"
-    [[ ${STATE[LoadState]:-} != not-found ]] || fail host "there is no $UNIT on this host" "deployer deploy"
+    [[ ${STATE[LoadState]:-} != not-found ]] || fail absent "there is no $UNIT on this host" "deployer deploy"
     # Starts by hand count towards the start limit, and a refused restart would leave the service stopped.
     systemctl reset-failed -- "$UNIT" 2>/dev/null || true
     said=$(systemctl "$verb" -- "$UNIT" 2>&1 </dev/null) || status=$?

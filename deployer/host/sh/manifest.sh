@@ -5,7 +5,7 @@ manifest() {
     local id
     id=$(committed_id)
     [[ -n $id && -e $ROOT/releases/$id/.deployer/manifest.json ]] ||
-        fail host "$APP has no committed release on this host" "deployer deploy"
+        fail absent "$APP has no committed release on this host" "deployer deploy"
     cat -- "$ROOT/releases/$id/.deployer/manifest.json"
 }
 

@@ -2,19 +2,34 @@
 # Marks that people set: pins of releases, the freeze of an app, and pruning on request. Needs lib.sh and prune.sh.
 # Arguments: pin|unpin ID WHO · freeze REASON UNTIL_S WHO · thaw WHO · prune KEEP PLAN_ONLY(yes|no)
 
+# meant TEXT: sets MEANT to the id of the release that is called so, or else begins so.
+meant() {
+    local path found=()
+    [[ $1 == */* ]] || for path in "$ROOT/releases/$1"*/.deployer; do
+        [[ ! -d $path ]] || found+=("$(basename -- "${path%/*}")")
+    done
+    [[ ! -d $ROOT/releases/$1/.deployer || $1 == */* ]] || found=("$1")
+    case ${#found[@]} in
+        1) MEANT=${found[0]} ;;
+        0) fail absent "there is no release $1 on this host" "deployer releases" ;;
+        *) fail absent "${#found[@]} releases on this host begin with $1: ${found[*]}" "deployer releases" ;;
+    esac
+}
+
 mark() {
     local verb=$1 release
     shift
     case $verb in
         pin | unpin)
-            release=$ROOT/releases/$1/.deployer
-            [[ -d $release ]] || fail host "there is no release $1 on this host" "deployer releases"
-            if [[ $verb == pin ]]; then : >"$release/pinned"; else rm -f -- "$release/pinned"; fi
+            meant "$1"
+            release=$ROOT/releases/$MEANT/.deployer
+            if [[ $verb == pin ]]; then : >"$release/pinned"; elif [[ -e $release/pinned ]]; then rm -- "$release/pinned"; else return 0; fi
             sync -- "$release"
-            ledger event "${verb}ned" id "$1" who "$2"
+            ledger event "${verb}ned" id "$MEANT" who "$2"
+            printf 'marked %s\n' "$MEANT"
             ;;
         freeze)
-            [[ -d $ROOT ]] || fail host "$APP has never been deployed to this host" "deployer deploy"
+            [[ -d $ROOT ]] || fail absent "$APP has never been deployed to this host" "deployer deploy"
             json_object who "$3" at "$(utc)" reason "$1" until_s= "${2:-null}"
             put_text 0644 "$JSON"$'\n' "$FROZEN"
             ledger event locked who "$3" reason "$1"

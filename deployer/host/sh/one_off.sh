@@ -7,7 +7,7 @@
 one_off() {
     local mode=$1 name=$2 command=$3 id release words settings directory=/run/systemd/system/$OURS:run-.service.d
     id=$(committed_id)
-    [[ -n $id && -d $ROOT/releases/$id ]] || fail host "$APP has no committed release on this host" "deployer deploy"
+    [[ -n $id && -d $ROOT/releases/$id ]] || fail absent "$APP has no committed release on this host" "deployer deploy"
     release=$ROOT/releases/$id
     # The committed environment, as the service reads it; everything else as the release was tried.
     # Without the drop-in it would run as root, and outside of the sandbox.
