@@ -417,8 +417,8 @@ def _again(facts: Facts) -> str:
 def _replaces(config: Config, facts: Facts) -> tuple[str, ...]:
     kept = f"it will be replaced, and a copy kept in {config.app.root}/replaced"
     found = [f"{path} was not written by deployer; {kept}" for path in (facts.foreign_unit, facts.foreign_env) if path]
-    if facts.unit_drift == "edited":
+    if facts.unit_drift == "edited" and not facts.is_exchanging:
         found.append(f"{config.app.unit_path} was edited on the host; {kept}")
-    if facts.env_drift == "edited":
+    if facts.env_drift == "edited" and not facts.is_exchanging:
         found.append(f"{config.app.env_path} was edited on the host; {kept}")
     return tuple(found)

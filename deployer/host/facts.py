@@ -104,6 +104,11 @@ class Facts:
         return not self.under_way and (self.committing or bool(self.trial))
 
     @property
+    def is_exchanging(self) -> bool:
+        """May files of two releases stand side by side? A commit exchanges environment, unit and `current` one by one."""
+        return self.under_way or self.committing
+
+    @property
     def activation(self) -> LedgerEntry | None:
         """The activation that is under way, as the ledger tells of it; None while it has not got there."""
         begun = [entry for entry in self.ledger if entry.event == "activating"]
@@ -118,11 +123,11 @@ class Facts:
         found = []
         if self.release_missing:
             found.append(f"the committed release {self.committed} is no longer on the host")
-        if self.unit_drift != "same":
+        if self.unit_drift != "same" and not self.is_exchanging:
             found.append(f"the unit file is {self.unit_drift}")
-        if self.env_drift != "same":
+        if self.env_drift != "same" and not self.is_exchanging:
             found.append(f"the environment file is {self.env_drift}")
-        if self.unit.get("UnitFileState") not in ("enabled", "", None):
+        if self.unit.get("UnitFileState") not in ("enabled", "", None) and not self.is_exchanging:
             found.append(f"the unit is {self.unit.get('UnitFileState')}, so it would not start at boot")
         if self.running and self.running != self.committed and not (self.under_way or self.trial):
             found.append(f"the process runs from {self.running}")

@@ -72,6 +72,16 @@ def test_a_probe_that_was_cut_off_is_not_taken_for_one() -> None:
         parse(["fact systemd MjU", "done"], host="prod1", now_s=0)
 
 
+@pytest.mark.parametrize("moment", ["under_way", "committing"])
+def test_what_a_commit_exchanges_file_by_file_is_no_drift_meanwhile(moment: str) -> None:
+    drifts = [fact("drift.unit", "edited"), fact("drift.env", "edited"), fact("unit.UnitFileState", "disabled")]
+    lines = [fact("committed", "1-a"), *drifts]
+    assert parse([*lines, fact(moment, "yes"), "done"], host="prod1", now_s=0).drift == ()
+    assert len(parse([*lines, "done"], host="prod1", now_s=0).drift) == 3
+    gone = parse([*lines, fact("drift.release", "missing"), fact(moment, "yes"), "done"], host="prod1", now_s=0)
+    assert gone.drift == ("the committed release 1-a is no longer on the host",)
+
+
 @pytest.mark.parametrize(
     ("history", "target"),
     [

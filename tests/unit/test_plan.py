@@ -244,6 +244,13 @@ def test_a_deploy_that_queues_is_refused_by_a_lock_at_once() -> None:
     assert not isinstance(caught.value, BusyError)
 
 
+def test_a_commit_that_was_cut_off_half_way_is_nobodys_edit() -> None:
+    edited = {"unit_drift": "edited", "env_drift": "edited"}
+    assert len(planned(after(planned(READY), **edited)).replaces) == 2
+    found = planned(after(planned(READY), **edited, committing=True))
+    assert (found.replaces, found.warnings, found.unchanged) == ((), (), False)
+
+
 def test_a_rollback_that_queues_decides_nothing_yet() -> None:
     facts = after(planned(READY), under_way=True)
     queued = plan.rollback(CONFIG, host=HOST, facts=facts, to="7", queues=True)
