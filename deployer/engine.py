@@ -119,9 +119,20 @@ class Engine:
                     ended[futures[future].name] = result
         return ended
 
-    def each(self, hosts: Sequence[Host], work: Callable[[Remote], T], done: Callable[[Host, T], None]) -> int:
-        """Do something on every host at once, handing over each result in the hosts' order; return the exit status."""
+    def each(
+        self,
+        hosts: Sequence[Host],
+        work: Callable[[Remote], T],
+        done: Callable[[Host, T], None],
+        failed: Callable[[Host, DeployerError], None] | None = None,
+    ) -> int:
+        """Do something on every host at once, handing over each result in the hosts' order; return the exit status.
+
+        Args:
+            failed: Given the error of a host in place of its result; without it the error is told.
+        """
         results: dict[str, T] = {}
+        tell = failed or (lambda host, error: self.emit(failure(error, host=host.name)))
 
         def one(host: Host) -> Ended | None:
             results[host.name] = work(self.remote(host))
@@ -132,7 +143,7 @@ class Engine:
             if host.name in results:
                 done(host, results[host.name])
             elif (error := ended[host.name].error) is not None:
-                self.emit(failure(error, host=host.name))
+                tell(host, error)
         self.raise_bug()
         return worst(each.exit_code for each in ended.values())
 

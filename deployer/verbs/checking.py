@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deployer import artifact, kinds, plan, unit
-from deployer.errors import DeployerError, UsageError
+from deployer.errors import DeployerError, UnreachableError, UsageError
 from deployer.events import Listing
 from deployer.host.facts import Facts
 from deployer.host.replies import decoded
@@ -47,7 +47,7 @@ def check(run: Run) -> int:
         try:
             add(host.name, "environment", f"{len(run.environment(host).values)} names")
         except DeployerError as error:
-            add(host.name, "environment", "; ".join((error.message, *error.details)), ok=False, hint=error.hint)
+            add(host.name, "environment", _told(error), ok=False, hint=error.hint)
 
     def work(remote: Remote) -> tuple[Facts, list[tuple[str, str]]]:
         return remote.probe(env=True, health=True), remote.check(unit=rendered, port=_port(config.health))
@@ -75,9 +75,17 @@ def check(run: Run) -> int:
         for text in facts.drift:
             add(host.name, "drift", text, ok=False, hint=f"deployer status --host {host.name}")
 
-    code = run.engine.each(hosts, work, done) if hosts else UsageError.exit_code
+    def failed(host: Host, error: DeployerError) -> None:
+        what = "reach" if isinstance(error, UnreachableError) else "host"
+        add(host.name, what, _told(error), ok=False, hint=error.hint)
+
+    code = run.engine.each(hosts, work, done, failed) if hosts else UsageError.exit_code
     run.emit(Listing(name="check", columns=("host", "check", "ok", "text", "next"), rows=tuple(rows)))
     return code or (1 if any(not row["ok"] for row in rows) else 0)
+
+
+def _told(error: DeployerError) -> str:
+    return "; ".join((error.message, *error.details))
 
 
 def _hosts(run: Run, add: Callable[..., None]) -> tuple[Host, ...]:

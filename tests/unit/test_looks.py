@@ -1,0 +1,101 @@
+"""What `check`, `releases` and `plan` show, by hosts that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from deployer.errors import DeployerError, HostError, HostKeyError, UnreachableError
+from deployer.events import Event, Failure, Listing
+from deployer.host.facts import Facts
+from deployer.model import Host
+from deployer.remote import Remote
+from deployer.verbs import checking
+from deployer.verbs.run import Run
+
+CONFIG = """[app]
+name = "shop"
+user = "app"
+[service]
+kind = "exec"
+exec_start = "bin/server"
+[hosts.web1]
+address = "192.0.2.1"
+[hosts.web2]
+address = "192.0.2.2"
+"""
+READY = Facts(systemd=252, os="Debian 12", machine="x86_64", group="app", free_bytes=10**10)
+
+
+class Link:
+    alive = True
+
+    def close(self) -> None:
+        self.alive = False
+
+
+class Far:
+    """Stands in for a `Remote`."""
+
+    def __init__(self, host: Host, facts: Facts | DeployerError) -> None:
+        self.host, self.link, self._facts = host, Link(), facts
+
+    def probe(self, **_options: Any) -> Facts:
+        if isinstance(self._facts, DeployerError):
+            raise self._facts
+        return self._facts
+
+    def check(self, **_options: Any) -> list[tuple[str, str]]:
+        return []
+
+
+class Seen(Run):
+    """A run on made-up hosts, which keeps what it tells. An error in place of a host's facts is how it is not reached."""
+
+    def __init__(self, path: Path, hosts: dict[str, Facts | DeployerError], output: str = "plain") -> None:
+        super().__init__(config=str(path), wanted=tuple(hosts), output=output, environ={})
+        self.told: list[Event] = []
+        self._far = hosts
+
+    def emit(self, event: Event) -> None:
+        self.told.append(event)
+
+    def _connect(self, host: Host) -> Remote:
+        found = self._far[host.name]
+        if isinstance(found, UnreachableError):
+            raise found
+        return cast("Remote", Far(host, found))
+
+    def rows(self) -> list[tuple[str, str, bool, str, str | None]]:
+        (listing,) = [event for event in self.told if isinstance(event, Listing)]
+        return [(row["host"], row["check"], row["ok"], row["text"], row["next"]) for row in listing.rows]
+
+
+@pytest.fixture
+def seen(tmp_path: Path) -> Callable[..., Seen]:
+    path = tmp_path / "deploy.toml"
+    path.write_text(CONFIG)
+    return lambda hosts, **options: Seen(path, hosts, **options)
+
+
+def test_check_tells_in_its_table_alone_which_host_it_could_not_reach(seen: Callable[..., Seen]) -> None:
+    far = HostKeyError("web1 shows an unknown key", hint="ssh-keygen -F web1", details=("SHA256:abc",))
+    run = seen({"web1": far, "web2": READY})
+    assert checking.check(run) == 5
+    of_web1 = [row for row in run.rows() if row[0] == "web1"]
+    text = "web1 shows an unknown key; SHA256:abc"
+    assert of_web1 == [
+        ("web1", "environment", True, "0 names", None),
+        ("web1", "reach", False, text, "ssh-keygen -F web1"),
+    ]
+    assert ("web2", "reach", True, "Debian 12, systemd 252, x86_64; root", None) in run.rows()
+    assert [event for event in run.told if isinstance(event, Failure)] == []
+
+
+def test_check_tells_what_failed_on_a_host_that_it_did_reach(seen: Callable[..., Seen]) -> None:
+    run = seen({"web1": HostError("the probe of the host was cut off", hint="run the same command again")})
+    assert checking.check(run) == 1
+    assert ("web1", "host", False, "the probe of the host was cut off", "run the same command again") in run.rows()
