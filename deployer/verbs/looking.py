@@ -84,7 +84,7 @@ def releases(run: Run) -> int:
     def done(host: Host, facts: Facts) -> None:
         found = history.release_rows(facts)
         rows.extend({"host": host.name, **row} for row in found)
-        if pruned := sum(not row["here"] for row in found):
+        if (pruned := sum(not row["here"] for row in found)) and not run.is_for_programs:
             text = f"{pruned} pruned before {'is' if pruned == 1 else 'are'} left out; --output json tells of all"
             run.emit(Note(level="info", text=text, host=host.name))
         if facts.torn_ledger_lines:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from deployer.errors import DeployerError, HostError, HostKeyError, UnreachableError
-from deployer.events import Event, Failure, Listing
-from deployer.host.facts import Facts
+from deployer.events import Event, Failure, Listing, Note
+from deployer.host.facts import Facts, LedgerEntry, StagedRelease
 from deployer.model import Host
 from deployer.remote import Remote
-from deployer.verbs import checking
+from deployer.verbs import checking, looking
 from deployer.verbs.run import Run
 
 CONFIG = """[app]
@@ -99,3 +100,21 @@ def test_check_tells_what_failed_on_a_host_that_it_did_reach(seen: Callable[...,
     run = seen({"web1": HostError("the probe of the host was cut off", hint="run the same command again")})
     assert checking.check(run) == 1
     assert ("web1", "host", False, "the probe of the host was cut off", "run the same command again") in run.rows()
+
+
+def pruned_and_kept() -> Facts:
+    gone, kept = (LedgerEntry(at="t", event="staged", id=each, version=each) for each in ("1.0-a", "2.0-b"))
+    here = StagedRelease(id="2.0-b", identity="i", digest="d", pinned=False, size_bytes=1)
+    return replace(READY, ledger=(gone, kept), releases=(here,))
+
+
+@pytest.mark.parametrize(("output", "told"), [("plain", True), ("json", False)])
+def test_what_releases_leaves_out_is_told_where_it_does_leave_it_out(
+    seen: Callable[..., Seen], *, output: str, told: bool
+) -> None:
+    run = seen({"web1": pruned_and_kept()}, output=output)
+    assert looking.releases(run) == 0
+    texts = [event.text for event in run.told if isinstance(event, Note)]
+    assert texts == (["1 pruned before is left out; --output json tells of all"] if told else [])
+    (listing,) = [event for event in run.told if isinstance(event, Listing)]
+    assert len(listing.rows) == 2
