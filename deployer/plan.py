@@ -76,11 +76,20 @@ class Rollback:
     queued: bool = False
 
 
-def deploy(candidate: Candidate, *, host: Host, facts: Facts, environment: Environment, queues: bool = False) -> Deploy:
+def deploy(
+    candidate: Candidate,
+    *,
+    host: Host,
+    facts: Facts,
+    environment: Environment,
+    queues: bool = False,
+    look_only: bool = False,
+) -> Deploy:
     """Return what a deploy of the candidate to this host is.
 
     Args:
         queues: Behind an activation that is under way, instead of being refused.
+        look_only: It will not be carried out; then a human lock is a warning.
 
     Raises:
         HostError: The host cannot take it; the message says why and what to do.
@@ -91,9 +100,10 @@ def deploy(candidate: Candidate, *, host: Host, facts: Facts, environment: Envir
     _refuse(config, host, facts)
     if facts.under_way and not queues:
         raise _busy(config, host, facts)
-    if facts.frozen:
+    locks = _locks(config, facts)
+    if facts.frozen and not look_only:
         raise LockedError(
-            f"{facts.frozen.who} has locked {config.app.name} {facts.frozen.span}: {facts.frozen.reason}",
+            locks[0],
             host=host.name,
             hint=f"deployer unlock --host {host.name}, once {facts.frozen.who} agrees",
         )
@@ -134,7 +144,13 @@ def deploy(candidate: Candidate, *, host: Host, facts: Facts, environment: Envir
         environment=compare(parse_systemd(facts.env_text.reveal()), environment.values),
         unit_diff=_unit_diff(facts, committed_unit, release_id),
         # Of a host on which a trial runs they would tell what is true in this moment alone.
-        warnings=() if facts.under_way else (*_warnings(facts), *_history(facts, release_id)),
+        warnings=()
+        if facts.under_way
+        else (
+            *_warnings(facts),
+            *_history(facts, release_id),
+            *(f"{text}; until that is over, a deploy is refused" for text in locks),
+        ),
         again=_again(facts) if release_id == facts.committed else "",
         replaces=_replaces(config, facts),
         incoming_bytes=facts.incoming_bytes,
@@ -204,8 +220,9 @@ def explain(plan: Deploy, *, config: Config, artifact: Artifact, before: Mapping
         before: The committed release's files (path to "sha256 size"), where they are known.
     """
     host = plan.host.name
+    warnings = [f"  warning      {warning}" for warning in plan.warnings]
     if plan.unchanged:
-        return f"{host}: {plan.release} is committed and runs; nothing to do\n"
+        return "\n".join((f"{host}: {plan.release} is committed and runs; nothing to do", *warnings)) + "\n"
     lines = [f"{host}: {config.app.name} {plan.expect or 'nothing yet'} → {plan.release}"]
     if plan.again:
         lines.append(f"  because      {plan.again}")
@@ -225,7 +242,7 @@ def explain(plan: Deploy, *, config: Config, artifact: Artifact, before: Mapping
     lines += [f"  replaces     {text}" for text in plan.replaces]
     lines += [f"  migrate      {command}" for command in config.service.migrate]
     lines.append(f"  restart      {config.app.unit}, then {health_text(config)}")
-    lines += [f"  warning      {warning}" for warning in plan.warnings]
+    lines += warnings
     return "\n".join(lines) + "\n"
 
 
@@ -389,6 +406,11 @@ def _files_text(before: Mapping[str, str], artifact: Artifact) -> str:
     if not (added or removed or changed):
         return "unchanged"
     return f"{len(added)} added, {len(changed)} changed, {len(removed)} removed; {size_text(new_bytes)} new"
+
+
+def _locks(config: Config, facts: Facts) -> tuple[str, ...]:
+    found = facts.frozen
+    return (f"{found.who} has locked {config.app.name} {found.span}: {found.reason}",) if found else ()
 
 
 def _warnings(facts: Facts) -> tuple[str, ...]:

@@ -254,7 +254,9 @@ def _plan_for(
     environment = run.environment(remote.host)
     digest = candidate.artifact.sha256
     facts = remote.probe(digest=digest, env=True) if look_only else remote.settled(digest=digest, env=True)
-    return plan.deploy(candidate, host=remote.host, facts=facts, environment=environment, queues=queues)
+    return plan.deploy(
+        candidate, host=remote.host, facts=facts, environment=environment, queues=queues, look_only=look_only
+    )
 
 
 class _Questions:

@@ -618,4 +618,7 @@ def test_a_locked_app_is_left_alone(project: Project, untouched: OnHost) -> None
     assert "tester has locked shop" in message
     assert "the sale is on" in message
     assert f"deployer unlock --host {untouched.host.name}" in hint
+    looked = project.run("plan", "--artifact", str(project.tarball("1.1.0")))
+    assert looked.status == 0
+    assert "warning      tester has locked shop since " in looked.of("text")[0]["text"]
     assert project.run("unlock").status == 0

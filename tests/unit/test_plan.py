@@ -189,6 +189,25 @@ def test_a_unit_in_our_own_place_is_no_obstacle(changes: dict[str, object]) -> N
     assert planned(replace(READY, **changes)).stage  # type: ignore[arg-type] # names of fields
 
 
+def test_a_lock_does_not_stop_a_look_at_the_plan_which_tells_of_it() -> None:
+    frozen = Freeze(who="bob", at="2026-11-24T08:00:00Z", reason="the fair")
+    told = "bob has locked shop since 2026-11-24T08:00:00Z: the fair; until that is over, a deploy is refused"
+
+    def looked(facts: Facts) -> str:
+        found = plan.deploy(
+            CANDIDATE, host=HOST, facts=facts, environment=environment(A="secret-value"), look_only=True
+        )
+        return plan.explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
+
+    text = looked(replace(READY, frozen=frozen))
+    assert text.startswith("prod1: shop nothing yet → 1.0-abababab\n")
+    assert text.endswith(f"  warning      {told}\n")
+    serves = "prod1: 1.0-abababab is committed and runs; nothing to do\n"
+    assert looked(after(planned(READY), frozen=frozen)) == f"{serves}  warning      {told}\n"
+    with pytest.raises(BusyError):
+        looked(replace(READY, frozen=frozen, under_way=True))
+
+
 def test_a_lock_does_not_stop_a_rollback() -> None:
     facts = after(
         planned(READY),
