@@ -95,14 +95,14 @@ class Drawing:
                 yield from self._phase_ended(event)
             case Note():
                 yield from self._note(event)
-            case Failure():
-                yield from self._failed(event)
+            case Failure() if not event.host:
+                yield from self._block(event, None)
             case HostEnded():
                 if self.pending.several:
                     yield from self._host_ended(event)
             case Summary():
                 yield from self._summary(event)
-            case PhaseEnded() | Progress() | Listing() | Text():
+            case Failure() | PhaseEnded() | Progress() | Listing() | Text():
                 pass
             case _:
                 assert_never(event)
@@ -169,13 +169,6 @@ class Drawing:
         host: tuple[Piece, ...] = ((f"{one_line(event.host)}:", "cyan"),) if event.host else ()
         yield from _said(host, sign, event.text, style, " ")
         yield from _next(event.hint)
-
-    def _failed(self, event: Failure) -> Iterator[Line]:
-        if not event.host:
-            yield from self._block(event, None)
-        elif self.pending.several:
-            host = f"{one_line(event.host)}:", "cyan"
-            yield from _said((host,), ("✗ ", "bold red"), event.message, "red", " ")
 
     def _block(self, event: Failure, ended: HostEnded | None) -> Iterator[Line]:
         yield Line(())

@@ -1,7 +1,7 @@
 """What is told at the end of a run: failures with their evidence, and hosts that ended.
 
-With several hosts a failure scrolls away while the others go on, so it is told in one line at once and in full at the
-end. With one host it is told once, in full.
+A host's failure is told once, in full, right above the summary. It comes when all hosts have ended: while they are at work,
+the end of its phase says that something went wrong there.
 """
 
 from __future__ import annotations

@@ -110,15 +110,15 @@ class Plain:
                 level = "" if event.level == "info" else f"{event.level}: "
                 yield from self._said(event.host, level + event.text, none="")
                 yield from _next(event.hint)
-            case Failure():
-                yield from self._failed(event)
+            case Failure() if not event.host:
+                yield from self._block(event, None)
             case HostEnded():
                 if self._pending.several:
                     yield from self._host_ended(event)
             case Summary():
                 yield from self._summary(event)
-            case Listing() | Text():
-                pass  # results, written elsewhere
+            case Failure() | Listing() | Text():
+                pass  # told at the end; results, written elsewhere
             case _:
                 assert_never(event)
 
@@ -163,12 +163,6 @@ class Plain:
         told.meter.add(event, now)
         if told.is_due(now):
             yield from self._said(event.host, f"{event.phase}: {_progress_text(told.meter)}")
-
-    def _failed(self, event: Failure) -> Iterator[str]:
-        if not event.host:
-            yield from self._block(event, None)
-        elif self._pending.several:
-            yield from self._said(event.host, f"FAILED: {event.message}")
 
     def _block(self, event: Failure, ended: HostEnded | None) -> Iterator[str]:
         yield "\n"

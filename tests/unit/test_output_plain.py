@@ -117,7 +117,7 @@ prod1  changed  1.4.2    1.4.1   12 s
     )
 
 
-def test_a_failure_among_several_hosts_is_told_at_once_and_in_full_at_the_end() -> None:
+def test_a_failure_among_several_hosts_is_told_once_and_in_full_at_the_end() -> None:
     failure = Failure(
         host="prod2",
         message="1.4.2 answered 500",
@@ -134,7 +134,6 @@ def test_a_failure_among_several_hosts_is_told_at_once_and_in_full_at_the_end() 
     assert (
         stderr
         == f"""\
-12:00:00 prod2 FAILED: 1.4.2 answered 500
 12:00:00 prod2 went back, release 1.4.1, after 1 min 00 s: answered 500
 
 FAILED on prod2: 1.4.2 answered 500
@@ -149,6 +148,20 @@ prod1  changed    1.4.2    1.4.1   9.0 s       -
 prod2  went back  1.4.1    -       1 min 00 s  answered 500
 """
     )
+
+
+def test_a_host_that_fails_before_its_activation_is_told_once() -> None:
+    skipped = HostEnded(
+        host="prod1", verdict="skipped", text="nothing was switched: another host could not be prepared"
+    )
+    failed = HostEnded(host="prod2", verdict="failed", text="there is no user 'app' on prod2")
+    failure = Failure(host="prod2", message=failed.text, hint="deployer setup --host prod2")
+    _, stderr = written(
+        PhaseStarted(host="prod1", phase="plan"),
+        failure,
+        Summary(title="deploy", hosts=(skipped, failed), exit_code=1),
+    )
+    assert stderr.count("there is no user") == 1
 
 
 def test_verbose_tells_all_the_evidence() -> None:
