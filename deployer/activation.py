@@ -96,7 +96,9 @@ class Watcher:
             self._release = self._release or str(event["release"])
             return
         if kind == "idle":
-            text = f"no activation of {self._unit.removesuffix('.service')} is under way; the last one ended at {event['at']}"
+            # Above what it tells of that one, which bears earlier times.
+            ended = f"the last one ended at {event['at']}, and went like this"
+            text = f"no activation of {self._unit.removesuffix('.service')} is under way; {ended}"
             self._emit(Note(level="info", text=text, host=name))
             return
         self._seen += 1

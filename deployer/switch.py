@@ -21,8 +21,10 @@ from deployer.errors import (
     LockedError,
     NotLetInError,
     UnreachableError,
+    UsageError,
 )
 from deployer.events import HostEnded, Note, Progress, Summary, Verdict
+from deployer.host.facts import Facts
 from deployer.model import Host
 from deployer.plan import Candidate, Deploy, Rollback
 from deployer.queue import Queue
@@ -238,11 +240,14 @@ def planned(engine: Engine, remote: Remote, plan_for: Callable[[Remote], P]) -> 
     return plan
 
 
-def attach(engine: Engine, hosts: Sequence[Host], *, learn: Callable[[Remote], None]) -> int:
+def attach(
+    engine: Engine, hosts: Sequence[Host], *, learn: Callable[[Remote], None], cut_off: Callable[[Facts], str]
+) -> int:
     """Follow the activations that are under way on these hosts; return the exit status.
 
     Args:
         learn: Takes in what must be hidden of a host, before anything of it is shown.
+        cut_off: Tells of which release the last activation was cut off; empty where it was not.
     """
     begun = engine.clock()
 
@@ -252,7 +257,16 @@ def attach(engine: Engine, hosts: Sequence[Host], *, learn: Callable[[Remote], N
         facts = remote.probe()
         watcher = _watcher(engine, host, release=facts.trial.get("to", ""), before=facts.trial.get("from", ""))
         watcher.was = facts.trial.get("was", "")
-        return watched(engine, host, watcher, token="", cursor=facts.trial.get("cursor", ""))
+        try:
+            return watched(engine, host, watcher, token="", cursor=facts.trial.get("cursor", ""))
+        except UsageError as none:
+            error = none
+            # A boot forgets the events; the ledger stays.
+            if release := cut_off(facts):
+                text = f"{none.message}; the last one, of {release}, was cut off, most likely by a power cut or reboot"
+                error = UsageError(text, host=host.name, hint=f"deployer status --host {host.name}")
+            row = _row(host, "failed", None, error.message, hint=error.hint)
+            return Ended(row=replace(row, release=facts.committed), error=error)
 
     ended = engine.on_all(hosts, follow)
     for host in hosts:

@@ -15,6 +15,7 @@ from deployer.plan import Candidate, Deploy, Rollback
 from deployer.remote import Remote
 from deployer.sizes import size_text
 from deployer.switch import Switch, planned, stage
+from deployer.verbs import history
 from deployer.verbs.run import Run
 
 MANY_HOSTS = 6
@@ -121,7 +122,7 @@ def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int,
 
 
 def attach(run: Run) -> int:
-    return switch.attach(run.engine, run.hosts, learn=run.learn)
+    return switch.attach(run.engine, run.hosts, learn=run.learn, cut_off=history.cut_off)
 
 
 def build(run: Run) -> int:

@@ -93,6 +93,9 @@ def test_a_power_cut_in_the_trial_boots_the_release_of_before(lab: Lab, project:
     assert running.current == before
     assert running.is_settled()
     assert running.is_consistent()
+    attached = project.run("attach")
+    assert (attached.status, attached.summary["hosts"][0]["release"]) == (2, before), attached.text
+    assert "; the last one, of 2.0.0-" in attached.of("failure")[0]["message"]
     done = project.deploy("2.0.0")
     assert done.status == 0, done.text
     assert running.version == "2.0.0"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from deployer.errors import DeployerError, HostError, HostKeyError, UnreachableError
-from deployer.events import Event, Failure, Listing, Note
+from deployer.errors import DeployerError, HostError, HostKeyError, UnreachableError, UsageError
+from deployer.events import Event, Failure, Listing, Note, Summary
 from deployer.host.facts import Facts, LedgerEntry, StagedRelease
-from deployer.model import Host
-from deployer.remote import Remote
-from deployer.verbs import checking, looking
+from deployer.model import Host, Secret
+from deployer.remote import Over, Remote
+from deployer.verbs import checking, deploying, looking
 from deployer.verbs.run import Run
 
 CONFIG = """[app]
@@ -38,6 +38,16 @@ class Link:
         self.alive = False
 
 
+class Silence:
+    """Stands in for a session of journalctl that has nothing to say."""
+
+    def lines(self) -> Iterator[str]:
+        return iter(())
+
+    def close(self) -> None:
+        pass
+
+
 class Far:
     """Stands in for a `Remote`."""
 
@@ -51,6 +61,15 @@ class Far:
 
     def check(self, **_options: Any) -> list[tuple[str, str]]:
         return []
+
+    def secrets(self) -> tuple[Secret, ...]:
+        return ()
+
+    def journal(self, _args: tuple[str, ...]) -> Silence:
+        return Silence()
+
+    def follow(self, _token: str, **_options: Any) -> Over:
+        raise UsageError("no activation of shop is under way", host=self.host.name, hint="deployer status")
 
 
 class Seen(Run):
@@ -118,3 +137,22 @@ def test_what_releases_leaves_out_is_told_where_it_does_leave_it_out(
     assert texts == (["1 pruned before is left out; --output json tells of all"] if told else [])
     (listing,) = [event for event in run.told if isinstance(event, Listing)]
     assert len(listing.rows) == 2
+
+
+def test_attach_after_a_power_cut_names_the_release_that_was_cut_off(seen: Callable[..., Seen]) -> None:
+    begun = LedgerEntry(at="t", event="activating", id="2.0-b", token="x")
+    run = seen({"web1": replace(READY, committed="1.0-a", ledger=(begun,)), "web2": replace(READY, committed="1.0-a")})
+    assert deploying.attach(run) == 2
+    (summary,) = [event for event in run.told if isinstance(event, Summary)]
+    none = "no activation of shop is under way"
+    assert [(row.verdict, row.release, row.text, row.hint) for row in summary.hosts] == [
+        (
+            "failed",
+            "1.0-a",
+            f"{none}; the last one, of 2.0-b, was cut off, most likely by a power cut or reboot",
+            "deployer status --host web1",
+        ),
+        ("failed", "1.0-a", none, "deployer status"),
+    ]
+    messages = [event.message for event in run.told if isinstance(event, Failure)]
+    assert messages == [row.text for row in summary.hosts]
