@@ -170,7 +170,7 @@ def _nothing(pattern: str) -> ArtifactError:
     while glob.has_magic(_unescaped(str(parts), keep="")):
         parts = parts.parent
     directory = Path(_unescaped(str(parts))).resolve()
-    pattern = _unescaped(pattern)
+    pattern = str(directory / _unescaped(str(Path(pattern).relative_to(parts))))
     if not directory.is_dir():
         return ArtifactError(f"no file matches {pattern}: there is no directory {directory}", hint="build it first")
     names = sorted(path.name for path in directory.iterdir() if path.name.endswith((".tar.gz", ".tgz", ".tar")))

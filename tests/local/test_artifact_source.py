@@ -107,6 +107,18 @@ def test_a_file_that_is_not_there_is_told_with_what_is(place: Place) -> None:
     assert ":tar" in place.refusal(ArtifactSource(path="cache/*.tar.gz")).hint
 
 
+def test_where_no_file_was_found_is_told_without_detours(place: Place) -> None:
+    (place.directory / "config").mkdir()
+    for path in ("config/../dist/**/shop-[0-9]*.tar.gz", "config/../dist/shop.tar.gz", "config/../*/shop.tar.gz"):
+        where = f"{place.directory}/{path.removeprefix('config/../')}"
+        assert place.refusal(ArtifactSource(path=path)).message.split(": ")[0] == f"no file matches {where}"
+    (place.directory / "link").symlink_to("config")
+    error = place.refusal(ArtifactSource(path="link/*.tar.gz"))
+    assert (
+        error.message == f"no file matches {place.directory}/config/*.tar.gz: {place.directory}/config holds no tarball"
+    )
+
+
 def test_a_name_with_brackets_is_found_in_a_directory_with_brackets(place: Place) -> None:
     path = place.file("shop-[1].tar.gz")
     config = loads(
