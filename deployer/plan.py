@@ -180,7 +180,7 @@ def rollback(
     is_settled = facts.active and not (facts.trial or facts.committing)
     if not to and behind and behind == facts.committed and is_settled:
         told = f"{behind} is committed and serves, as before the activation that this waited for: there is nothing to go back from"
-        more = f"deployer rollback --host {host.name} would go further back"
+        more = f"another rollback of {host.name} would go further back"
         return Rollback(host=host, release=behind, expect=behind, warnings=(f"{told}; {more}",), unchanged=True)
     if to:
         matches = [each.id for each in facts.releases if each.id == to] or [

@@ -20,6 +20,7 @@ from deployer.engine import Engine
 from deployer.env import Environment, Sources, collect, for_host
 from deployer.errors import DeployerError, UsageError
 from deployer.events import Event, Listing, Note
+from deployer.hints import with_config
 from deployer.masking import Masks
 from deployer.model import Config, Host, Secret
 from deployer.output.sink import Sink
@@ -177,9 +178,11 @@ class Run:
             self.engine.close()
 
     def emit(self, event: Event) -> None:
-        """Show an event; this is the one place where what is known as a secret is hidden in it."""
+        """Show an event; this is the one place where what is known as a secret is hidden in it, and where its hints
+        get the config that was named.
+        """
         if self._output is not None and not self._unread.is_set():
-            self._output.emit(self._masks.event(event))
+            self._output.emit(self._masks.event(with_config(event, self._config)))
 
     def table(self, listing: Listing, code: int) -> None:
         """Show what came of hosts, with the exit status so far; where no host could be asked there is nothing to show."""

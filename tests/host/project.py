@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -155,6 +156,10 @@ class Project:
 
     def argv(self, *words: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "deployer", *words, "--output", "json", "--config", str(self.config))
+
+    def typed(self, task: str, host: str) -> str:
+        """Return the command that the program says is next: it names the config, as we do."""
+        return f"deployer {task} --config {shlex.quote(str(self.config))} --host {host}"
 
     def environ(self, more: Mapping[str, str] | None) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEPLOYER_", "SSH_AUTH"))}

@@ -192,7 +192,7 @@ def test_an_interrupted_client_leaves_an_activation_that_commits_by_itself(
     assert re.fullmatch(
         rf"interrupted; the activation of {version}-\w+ goes on by itself on {steady.host.name}", failure["message"]
     )
-    assert f"deployer attach --host {steady.host.name}" in failure["hint"]
+    assert slow.typed("attach", steady.host.name) in failure["hint"]
     assert row(done)[0] == "unknown"
     assert steady.current == before
     attached = slow.run("attach")
@@ -220,7 +220,7 @@ def test_a_detached_deploy_is_attached_to(slow: Project, steady: OnHost) -> None
     assert row(done) == (
         "started",
         "the activation goes on by itself",
-        f"deployer attach --host {steady.host.name}",
+        slow.typed("attach", steady.host.name),
     )
     attached = slow.run("attach")
     assert (attached.status, row(attached)[0]) == (0, "changed"), attached.text

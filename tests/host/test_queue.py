@@ -144,7 +144,7 @@ def test_what_ends_a_wait_early_leaves_the_host_alone(project: Project, steady: 
         assert message.startswith(f"the activation of {release} by alice since ")
         assert f"is still under way on {host} after a wait of 1.5s" in message
         assert "what is staged stays" in message
-        assert f"deployer attach --host {host}" in hint
+        assert project.typed("attach", host) in hint
         assert "--wait" in hint
         assert steady.sh("ls -d /opt/shop/releases/4.1.0-*")
 

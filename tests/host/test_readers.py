@@ -67,7 +67,7 @@ def test_a_restart_during_an_activation_is_refused_before_it_shows_anything(proj
         assert (done.status, done.of("journal")) == (4, []), done.text
         (failure,) = done.of("failure")
         assert "an activation of shop is under way, started by tester" in failure["message"]
-        assert failure["hint"] == f"follow it with: deployer attach --host {serving.host.name}"
+        assert failure["hint"] == f"follow it with: {project.typed('attach', serving.host.name)}"
         assert client.ended().status == 0
     assert serving.is_consistent()
 

@@ -384,7 +384,7 @@ def test_a_disk_without_room_is_met_before_the_upload(project: Project, small_di
     message, hint = failed_on(done, small_disk.host)
     assert done.status == 1
     assert re.search(r"/opt/shop on \S+ has [\d.]+ MB free, and this release needs [\d.]+ MB", message)
-    assert f"deployer prune --host {small_disk.host.name}" in hint
+    assert project.typed("prune", small_disk.host.name) in hint
     assert done.of("progress") == []
     assert small_disk.sh("ls -A /opt/shop/incoming") == ""
 
@@ -441,7 +441,7 @@ def test_a_missing_service_user_is_made_by_setup(project: Project, serving: OnHo
     done = project.deploy("1.4.0")
     message, hint = failed_on(done, serving.host)
     assert (done.status, message) == (1, f"there is no user 'shopkeeper' on {serving.host.name}")
-    assert hint == f"deployer setup --host {serving.host.name}"
+    assert hint == project.typed("setup", serving.host.name)
 
     before = serving.sh("cat /etc/passwd /etc/group")
     planned = project.run("setup", "--plan")
@@ -586,7 +586,7 @@ def test_of_two_deploys_at_once_one_wins_and_the_other_learns_who(project: Proje
         assert second.status == 4
         assert message.startswith(f"another activation of shop is under way on {serving.host.name}: 3.0.0-")
         assert ", started by alice at " in message
-        assert f"deployer attach --host {serving.host.name}" in hint
+        assert project.typed("attach", serving.host.name) in hint
         assert "--wait" in hint
         assert first.ended().status == 0
     assert serving.version == "3.0.0"
@@ -617,7 +617,7 @@ def test_a_locked_app_is_left_alone(project: Project, untouched: OnHost) -> None
     assert done.status == 4
     assert "tester has locked shop" in message
     assert "the sale is on" in message
-    assert f"deployer unlock --host {untouched.host.name}" in hint
+    assert project.typed("unlock", untouched.host.name) in hint
     looked = project.run("plan", "--artifact", str(project.tarball("1.1.0")))
     assert looked.status == 0
     assert "warning      tester has locked shop since " in looked.of("text")[0]["text"]

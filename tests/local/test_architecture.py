@@ -16,7 +16,7 @@ PACKAGE = ROOT / "deployer"
 # draws the same.
 LAYERS = (
     {"errors", "events", "durations", "signals", "sizes"},
-    {"model", "local", "journal", "masking"},
+    {"model", "local", "journal", "masking", "hints"},
     {"config", "kinds", "env", "host", "output", "transport", "sandbox"},
     {"artifact", "unit"},
     {"plan", "inspect"},

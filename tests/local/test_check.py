@@ -74,3 +74,8 @@ def test_rendered_units_and_templates_are_remarked_alike(tmp_path: Path, text: s
     _, events = check(tmp_path, text)
     assert rows(events).count(("here", "unit text", False)) >= 3
     assert "RemainAfterExit=yes hides crashes" in json.dumps(events)
+
+
+def test_a_faulty_config_that_was_named_is_named_in_what_is_next(tmp_path: Path) -> None:
+    status, (failure,) = check(tmp_path, "prot = 1\n")
+    assert (status, failure["hint"]) == (2, "mend it and look again with: deployer check --config deploy.toml")

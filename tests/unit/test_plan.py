@@ -290,7 +290,7 @@ def two_good(**changes: object) -> Facts:
 def test_a_rollback_behind_an_activation_that_did_not_hold_has_nothing_to_do() -> None:
     found = plan.rollback(CONFIG, host=HOST, facts=two_good(), behind="1.0-abababab")
     assert (found.release, found.unchanged) == ("1.0-abababab", True)
-    assert "deployer rollback --host prod1 would go further back" in found.warnings[0]
+    assert "another rollback of prod1 would go further back" in found.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -61,4 +61,4 @@ def test_an_interrupt_is_told_by_what_the_task_does(
     (event,) = map(json.loads, capfd.readouterr().out.splitlines())
     assert ended.value.code == 130
     assert event["message"].startswith(said)
-    assert event["hint"] == ("deployer status --host web1" if "may go on" in said else "")
+    assert event["hint"] == (f"deployer status --config {config} --host web1" if "may go on" in said else "")
