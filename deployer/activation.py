@@ -235,7 +235,9 @@ class Watcher:
         if verdict == "interrupted":
             now = f"{host} is on {over.committed}" if over.committed else f"nothing is committed on {host}"
             text = f"the activation of {release} was cut off, most likely by a power cut or reboot; {now}"
-            return HostError(text, host=host, hint=f"deployer status --host {host}, then deploy again")
+            return HostError(
+                text, host=host, hint=f"deployer status --host {host}, then run the same deploy or rollback again"
+            )
         return NeedsPersonError(
             f"{release} did not prove itself, and {back} did not come back: {cause}. {host} needs a person",
             host=host,

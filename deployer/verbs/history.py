@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from deployer.host.facts import Facts
+from deployer.host.facts import Facts, LedgerEntry
 
 _VERDICTS = ("good", "bad", "interrupted", "refused")
 
@@ -21,15 +21,17 @@ class Span:
     until: str = ""
 
 
-def cut_off(facts: Facts) -> str:
-    """Return the id of the release whose activation, the last one of the host, was cut off; empty where none was.
+def cut_off(facts: Facts) -> LedgerEntry | None:
+    """Return how the host's last activation began, if it was cut off; None where it was not.
 
     The ledger's own word for it comes with the next activation; until then, an activation without a verdict tells it.
     """
     if facts.under_way or facts.committing:
-        return ""
+        return None
     last = next((entry for entry in reversed(facts.ledger) if entry.token), None)
-    return last.id if last is not None and last.event in ("activating", "interrupted") else ""
+    if last is None or last.event not in ("activating", "interrupted"):
+        return None
+    return next(entry for entry in facts.ledger if entry.token == last.token)
 
 
 def release_rows(facts: Facts) -> list[dict[str, Any]]:

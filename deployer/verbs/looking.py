@@ -48,9 +48,12 @@ def _status_notes(host: Host, facts: Facts) -> Iterator[Note]:
     elif facts.committing or facts.trial:
         hint = "the next deploy or rollback finishes or undoes it"
         yield Note(level="warning", text="an activation was cut off", host=host.name, hint=hint)
-    elif release := history.cut_off(facts):
-        text = f"{release} was cut off before it proved itself, most likely by a power cut or reboot"
-        yield Note(level="warning", text=text, host=host.name, hint=f"deployer deploy --host {host.name}")
+    elif begun := history.cut_off(facts):
+        text = f"{begun.id} was cut off before it proved itself, most likely by a power cut or reboot"
+        again = f"deployer deploy --host {host.name}"
+        if begun.why == "rollback":
+            again = f"deployer rollback --host {host.name} --to {begun.id}"
+        yield Note(level="warning", text=text, host=host.name, hint=again)
 
 
 def _status_row(host: Host, facts: Facts) -> dict[str, Any]:

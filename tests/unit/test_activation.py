@@ -133,3 +133,10 @@ def test_a_first_activation_that_was_cut_off_is_not_called_a_way_back() -> None:
     assert row.verdict == "rolled-back"
     assert error is not None
     assert error.message.endswith("prod1 is on 1")
+
+
+def test_a_rollback_that_was_cut_off_is_not_to_be_followed_by_a_deploy() -> None:
+    begun = [{"event": "phase", "phase": "start", "text": "", "at": "2026-11-24T08:00:00Z"}]
+    row, error, _ = watched(begun, [], Over(committed="3", verdict="activating", evidence=()), before="3")
+    assert error is not None
+    assert error.hint == row.hint == "deployer status --host prod1, then run the same deploy or rollback again"

@@ -74,16 +74,16 @@ def test_an_activation_without_a_verdict_was_interrupted() -> None:
     ledger = (*tried(ONE, 0, "a"), *tried(NEW, 20, "c", ""))
     here = on_host(ONE, NEW)
     assert verdicts(ledger=ledger, releases=here) == {NEW: "interrupted", ONE: "good"}
-    assert cut_off(Facts(ledger=ledger, releases=here)) == NEW
+    assert cut_off(Facts(ledger=ledger, releases=here)) == ledger[-1]
     assert verdicts(ledger=ledger, releases=here, under_way=True) == {NEW: "under way", ONE: "good"}
-    assert cut_off(Facts(ledger=ledger, releases=here, under_way=True)) == ""
+    assert cut_off(Facts(ledger=ledger, releases=here, under_way=True)) is None
 
 
 def test_the_word_of_the_ledger_itself_is_as_good() -> None:
     ledger = (*tried(ONE, 0, "a"), *tried(NEW, 20, "c", "interrupted"))
-    assert cut_off(Facts(ledger=ledger)) == NEW
-    assert cut_off(Facts(ledger=(*ledger, *tried(TEN, 30, "d")))) == ""
-    assert cut_off(Facts()) == ""
+    assert cut_off(Facts(ledger=ledger)) == ledger[-2]  # how it began
+    assert cut_off(Facts(ledger=(*ledger, *tried(TEN, 30, "d")))) is None
+    assert cut_off(Facts()) is None
 
 
 def test_a_release_that_was_never_tried_is_staged() -> None:

@@ -1,0 +1,73 @@
+"""What the tasks that look at hosts tell of them, and what they say is next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from deployer.host.facts import Facts, LedgerEntry
+from deployer.model import Host
+from deployer.tasks import namespace
+from deployer.verbs.run import Run
+
+CONFIG = """[app]
+name = "shop"
+user = "app"
+[service]
+kind = "exec"
+exec_start = "bin/server"
+[hosts.web1]
+address = "192.0.2.1"
+"""
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Return what runs a task on a host with these facts, and tells its exit status and events."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/deploy.toml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEPLOYER_CONFIG", raising=False)
+
+    def run(facts: Facts, name: str, **options: Any) -> tuple[int, list[dict[str, Any]]]:
+        def connect(_run: Run, host: Host) -> Any:
+            link = SimpleNamespace(alive=True, close=lambda: None)
+            return SimpleNamespace(host=host, link=link, probe=lambda **_what: facts, secrets=lambda: ())
+
+        monkeypatch.setattr(Run, "_connect", connect)
+        code = 0
+        try:
+            namespace[name](Context(), host=["web1"], config="", output="json", **options)
+        except Exit as ended:
+            code = int(ended.code)
+        return code, [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    return run
+
+
+def begun(why: str, *, end: str = "") -> tuple[LedgerEntry, ...]:
+    """A ledger whose last activation has no verdict, or the one that is written at the next activation."""
+    entry = LedgerEntry(at="2026-11-24T08:00:00Z", event="activating", id="1.0-x", token="t", why=why)
+    return (entry, LedgerEntry(at="2026-11-24T09:00:00Z", event=end, id="1.0-x", token="t")) if end else (entry,)
+
+
+@pytest.mark.parametrize("end", ["", "interrupted"])
+@pytest.mark.parametrize(
+    ("why", "hint"),
+    [
+        ("deploy", "deployer deploy --host web1"),
+        # A deploy would bring back what somebody wanted to get away from.
+        ("rollback", "deployer rollback --host web1 --to 1.0-x"),
+    ],
+)
+def test_what_was_cut_off_is_to_be_done_again(told: Any, why: str, hint: str, end: str) -> None:
+    code, events = told(Facts(committed="2.0-x", ledger=begun(why, end=end)), "status")
+    (note,) = [event for event in events if event["type"] == "note"]
+    assert (code, note["hint"]) == (0, hint)
+    assert note["text"].startswith("1.0-x was cut off before it proved itself")
