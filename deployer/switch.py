@@ -165,7 +165,8 @@ class Switch(Generic[P]):
         self._launched.add(host.name)
         if self.detach:
             hint = f"deployer attach --host {host.name}"
-            return Ended(row=_row(host, "started", plan, "the activation goes on by itself", hint=hint))
+            text = f"{plan.release} is on trial; its activation goes on by itself"
+            return Ended(row=_row(host, "started", plan, text, hint=hint))
         watcher.was = launched.was
         return watched(self.engine, host, watcher, token=token, cursor=launched.cursor)
 

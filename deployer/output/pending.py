@@ -85,7 +85,7 @@ class Pending:
 
     def rest(self, summary: Summary) -> Summary:
         """Return the summary without what it would say twice of its hosts: hints and whole messages of the failures just
-        told, and a release of before that is the one of now.
+        told, and a release of before that is the one of now. One that serves until a trial has ended is one of before.
         """
         told = {each.host: each for each in self._told}
         return replace(summary, hosts=tuple(_untold(host, told.get(host.host)) for host in summary.hosts))
@@ -104,6 +104,8 @@ class Pending:
 
 
 def _untold(host: HostEnded, failure: Failure | None) -> HostEnded:
+    if host.verdict == "started":
+        host = replace(host, release="")
     host = replace(host, before="" if host.before == host.release else host.before)
     if failure is None:
         return host

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,8 @@ from deployer.engine import Engine
 from deployer.errors import LinkLostError
 from deployer.events import Event, Summary
 from deployer.model import Host
-from deployer.remote import Remote
+from deployer.plan import Rollback
+from deployer.remote import Launched, Remote
 from deployer.switch import Switch
 
 CONFIG = """[app]
@@ -148,3 +150,27 @@ def test_a_bug_on_one_host_keeps_the_summary_of_all(engine: Engine, hosts: Hosts
     (summary,) = [event for event in told if isinstance(event, Summary)]
     assert {row.verdict for row in summary.hosts} == {"failed"}
     assert "a bug of deployer: ZeroDivisionError" in summary.hosts[0].text
+
+
+def test_a_detached_activation_is_told_with_the_release_that_serves_and_the_one_on_trial(
+    engine: Engine, told: list[Event]
+) -> None:
+    host = engine.config.hosts[0]
+    link = SimpleNamespace(alive=True, close=lambda: None)
+    remote = SimpleNamespace(host=host, link=link, launch=lambda *_args, **_options: Launched())
+    detached: Switch[Rollback] = Switch(
+        engine=Engine(
+            config=engine.config, connect=lambda _host: cast("Remote", remote), emit=told.append, token=lambda: "t"
+        ),
+        title="rollback shop",
+        hosts=(host,),
+        prepare=lambda remote: Rollback(host=remote.host, release="1.0-x", expect="2.0-x"),
+        why="rollback",
+        who="me",
+        detach=True,
+    )
+    assert detached.run() == 0
+    (summary,) = [event for event in told if isinstance(event, Summary)]
+    (row,) = summary.hosts
+    assert (row.verdict, row.release, row.before) == ("started", "2.0-x", "2.0-x")
+    assert row.text == "1.0-x is on trial; its activation goes on by itself"

@@ -412,6 +412,13 @@ def test_what_was_asked_for_and_not_switched_has_a_word_of_its_own(verdict: Verd
     assert f"prod1  {word}" in written(Summary(title="deploy", hosts=(ended,), exit_code=0))[1]
 
 
+def test_of_a_detached_activation_the_release_of_until_then_is_told_as_such() -> None:
+    text = "1.4.2 is on trial; its activation goes on by itself"
+    ended = HostEnded(host="prod1", verdict="started", release="1.4.1", before="1.4.1", text=text)
+    _, stderr = written(Summary(title="deploy", hosts=(ended,), exit_code=0))
+    assert stderr.endswith(f"HOST   RESULT   BEFORE  TEXT\nprod1  started  1.4.1   {text}\n")
+
+
 def test_a_message_that_is_all_there_is_to_say_is_not_repeated_in_the_table() -> None:
     ended = HostEnded(host="prod1", verdict="failed", text="no answer")
     _, stderr = written(Failure(host="prod1", message="no answer"), Summary(title="t", hosts=(ended,), exit_code=5))
