@@ -102,10 +102,11 @@ def deploy(
         raise _busy(config, host, facts)
     locks = _locks(config, facts)
     if facts.frozen and not look_only:
+        who, unlock = facts.frozen.who, f"deployer unlock --host {host.name}"
         raise LockedError(
             locks[0],
             host=host.name,
-            hint=f"deployer unlock --host {host.name}, once {facts.frozen.who} agrees",
+            hint=f"it is your own: {unlock}" if who == candidate.who else f"{unlock}, once {who} agrees",
         )
     env_text = encode(environment.values)
     known = identity(

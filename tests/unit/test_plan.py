@@ -177,6 +177,19 @@ def test_a_host_that_cannot_take_it_says_why(
 
 
 @pytest.mark.parametrize(
+    ("who", "hint"),
+    [
+        ("ana", "it is your own: deployer unlock --host prod1"),
+        ("bob", "deployer unlock --host prod1, once bob agrees"),
+    ],
+)
+def test_a_lock_of_ones_own_needs_nobody_to_agree(who: str, hint: str) -> None:
+    with pytest.raises(LockedError) as caught:
+        planned(replace(READY, frozen=Freeze(who=who, at="t", reason="the fair")))
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"unit": {"LoadState": "loaded", "FragmentPath": "/etc/systemd/system/shop.service"}},
