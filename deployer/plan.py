@@ -6,7 +6,7 @@ Nothing is read or run here. `explain` is the text that a person sees; the engin
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -187,9 +187,11 @@ def rollback(
         matches = [each.id for each in facts.releases if each.id == to] or [
             each.id for each in facts.releases if each.id.startswith(to)
         ]
-        if len(matches) != 1:
+        if len(matches) > 1:
+            raise ambiguous(to, matches, host)
+        if not matches:
             raise UsageError(
-                f"{len(matches) or 'no'} release{'s' if len(matches) != 1 else ''} on {host.name} match{'es' if len(matches) == 1 else ''} {to!r}",
+                f"no releases on {host.name} match {to!r}",
                 host=host.name,
                 hint=f"deployer releases --host {host.name}",
             )
@@ -200,8 +202,9 @@ def rollback(
             here = {release.id for release in facts.releases}
             others = [each.id for each in facts.ledger if each.event == "good" and each.id in here - {facts.committed}]
             to_one = f"deployer rollback --host {host.name} --to {others[-1]}, which was good too" if others else ""
+            none = f"there is no good release before {facts.committed} on {host.name}"
             raise UsageError(
-                f"there is no good release before {facts.committed or 'the first one'} on {host.name}",
+                none if facts.committed else f"{host.name} has no good release to go back to",
                 host=host.name,
                 hint=to_one or f"deployer releases --host {host.name}",
             )
@@ -211,6 +214,15 @@ def rollback(
         expect=facts.committed,
         warnings=(*_warnings(facts), *_history(facts, target)),
         unchanged=target == facts.committed and is_settled and not facts.drift,
+    )
+
+
+def ambiguous(name: str, ids: Sequence[str], host: Host) -> UsageError:
+    """Return the error for a release's name that could be several of a host's."""
+    return UsageError(
+        f"{name!r} could be any of {', '.join(ids)} on {host.name}",
+        host=host.name,
+        hint=f"deployer releases --host {host.name}",
     )
 
 

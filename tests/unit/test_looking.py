@@ -11,7 +11,7 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from deployer.host.facts import Facts, LedgerEntry
+from deployer.host.facts import Facts, LedgerEntry, StagedRelease
 from deployer.model import Host
 from deployer.tasks import namespace
 from deployer.verbs.run import Run
@@ -71,3 +71,13 @@ def test_what_was_cut_off_is_to_be_done_again(told: Any, why: str, hint: str, en
     (note,) = [event for event in events if event["type"] == "note"]
     assert (code, note["hint"]) == (0, hint)
     assert note["text"].startswith("1.0-x was cut off before it proved itself")
+
+
+def test_a_release_that_could_be_several_is_told_in_the_words_of_rollback(told: Any) -> None:
+    tried = tuple(LedgerEntry(at="t", event="good", id=each, token=each) for each in ("1.0-x", "1.1-x"))
+    here = tuple(StagedRelease(id=each.id, identity="", digest="", pinned=False, size_bytes=1) for each in tried)
+    facts = Facts(ledger=tried, releases=here, systemd=252, group="app")
+    for name, options in (("logs", {"deploy": "1"}), ("rollback", {"to": "1", "plan": True})):
+        code, events = told(facts, name, **options)
+        (failure,) = [event for event in events if event["type"] == "failure"]
+        assert (code, failure["message"]) == (2, "'1' could be any of 1.0-x, 1.1-x on web1")

@@ -232,8 +232,20 @@ def test_a_lock_does_not_stop_a_rollback() -> None:
     assert plan.rollback(CONFIG, host=HOST, facts=facts, to="0.9").release == "0.9-x"
     with pytest.raises(UsageError, match="no releases on prod1 match '7'"):
         plan.rollback(CONFIG, host=HOST, facts=facts, to="7")
-    with pytest.raises(UsageError, match="no good release before"):
+    with pytest.raises(UsageError, match=r"there is no good release before 1\.0-abababab on prod1"):
         plan.rollback(CONFIG, host=HOST, facts=replace(facts, ledger=()))
+    with pytest.raises(UsageError, match="prod1 has no good release to go back to"):
+        plan.rollback(CONFIG, host=HOST, facts=replace(facts, ledger=(), committed=""))
+
+
+def test_a_release_that_could_be_several_is_told_with_all_of_them() -> None:
+    here = tuple(
+        StagedRelease(id=each, identity="i", digest="d", pinned=False, size_bytes=1) for each in ("1.0-x", "1.1-x", "2")
+    )
+    with pytest.raises(UsageError) as caught:
+        plan.rollback(CONFIG, host=HOST, facts=replace(READY, releases=here), to="1")
+    assert caught.value.message == "'1' could be any of 1.0-x, 1.1-x on prod1"
+    assert caught.value.hint == "deployer releases --host prod1"
 
 
 # -- behind an activation that is under way -------------------------------------------------------------------------
