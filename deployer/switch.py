@@ -44,6 +44,7 @@ class Switch(Generic[P]):
     Args:
         prepare: Brings a host to where its activation can start, and returns the plan of it. It is called again after a
             wait, and may raise `BusyError` for one.
+        release: What a deploy is called by, with the title, unless all its hosts get one of another id.
         why: "deploy" or "rollback", for the ledger; a deploy runs the migrations on its first host.
         activate: False to stop once all are prepared.
         confirm: Asked once with all plans before the first activation; False ends it there.
@@ -56,6 +57,7 @@ class Switch(Generic[P]):
     prepare: Callable[[Remote], P]
     why: str
     who: str
+    release: str = ""
     parallel: int = 1
     activate: bool = True
     detach: bool = False
@@ -85,9 +87,14 @@ class Switch(Generic[P]):
         rows = tuple(self._ended[host.name].row for host in self.hosts)
         code = self._exit_code()
         took_s = self.engine.clock() - begun
-        self.engine.emit(Summary(title=self.title, hosts=rows, exit_code=code, took_s=took_s))
+        self.engine.emit(Summary(title=self._called(), hosts=rows, exit_code=code, took_s=took_s))
         self.engine.raise_bug()
         return code
+
+    def _called(self) -> str:
+        planned = {plan.release for plan in self._plans.values()}
+        release = planned.pop() if self.release and len(planned) == 1 else self.release
+        return f"{self.title} {release}".rstrip()
 
     def _exit_code(self) -> int:
         # A host that was left out for another's sake adds nothing to that one's reason.

@@ -57,7 +57,8 @@ def deploy(
 
     return Switch(
         engine=engine,
-        title=f"deploy {run.config.app.name} {candidate.artifact.id}",
+        title=f"deploy {run.config.app.name}",
+        release=candidate.artifact.id,
         hosts=run.hosts,
         prepare=prepare,
         why="deploy",

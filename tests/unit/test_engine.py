@@ -152,25 +152,49 @@ def test_a_bug_on_one_host_keeps_the_summary_of_all(engine: Engine, hosts: Hosts
     assert "a bug of deployer: ZeroDivisionError" in summary.hosts[0].text
 
 
-def test_a_detached_activation_is_told_with_the_release_that_serves_and_the_one_on_trial(
-    engine: Engine, told: list[Event]
-) -> None:
-    host = engine.config.hosts[0]
-    link = SimpleNamespace(alive=True, close=lambda: None)
-    remote = SimpleNamespace(host=host, link=link, launch=lambda *_args, **_options: Launched())
-    detached: Switch[Rollback] = Switch(
-        engine=Engine(
-            config=engine.config, connect=lambda _host: cast("Remote", remote), emit=told.append, token=lambda: "t"
-        ),
-        title="rollback shop",
-        hosts=(host,),
-        prepare=lambda remote: Rollback(host=remote.host, release="1.0-x", expect="2.0-x"),
-        why="rollback",
+def switched(engine: Engine, *plans: Rollback, **options: Any) -> Summary:
+    """Return the summary of a switch of as many hosts as there are plans, on hosts that start what they are asked."""
+    told: list[Event] = []
+
+    def connect(host: Host) -> Remote:
+        link = SimpleNamespace(alive=True, close=lambda: None)
+        return cast("Remote", SimpleNamespace(host=host, link=link, launch=lambda *_args, **_options: Launched()))
+
+    by_host = {plan.host.name: plan for plan in plans}
+    switch: Switch[Rollback] = Switch(
+        engine=Engine(config=engine.config, connect=connect, emit=told.append, token=lambda: "t"),
+        hosts=[plan.host for plan in plans],
+        prepare=lambda remote: by_host[remote.host.name],
+        why="deploy",
         who="me",
-        detach=True,
+        **options,
     )
-    assert detached.run() == 0
+    assert switch.run() == 0
     (summary,) = [event for event in told if isinstance(event, Summary)]
-    (row,) = summary.hosts
+    return summary
+
+
+def test_a_detached_activation_is_told_with_the_release_that_serves_and_the_one_on_trial(engine: Engine) -> None:
+    plan = Rollback(host=engine.config.hosts[0], release="1.0-x", expect="2.0-x")
+    (row,) = switched(engine, plan, title="rollback shop", detach=True).hosts
     assert (row.verdict, row.release, row.before) == ("started", "2.0-x", "2.0-x")
     assert row.text == "1.0-x is on trial; its activation goes on by itself"
+
+
+@pytest.mark.parametrize(
+    ("planned", "title"),
+    [
+        (("1.0-x", "1.0-x"), "deploy shop 1.0-x"),
+        (("1.0-x.2", "1.0-x.2"), "deploy shop 1.0-x.2"),  # the same tarball with another environment
+        (("1.0-x", "1.0-x.2"), "deploy shop 1.0-x"),
+    ],
+)
+def test_a_deploy_is_called_by_the_release_that_its_hosts_get(
+    engine: Engine, planned: tuple[str, ...], title: str
+) -> None:
+    plans = [
+        Rollback(host=host, release=release, expect=release, unchanged=True)
+        for host, release in zip(engine.config.hosts, planned, strict=True)
+    ]
+    assert switched(engine, *plans, title="deploy shop", release="1.0-x").title == title
+    assert switched(engine, *plans, title="rollback shop").title == "rollback shop"
