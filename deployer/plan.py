@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deployer import unit
@@ -59,7 +59,7 @@ class Deploy:
     unit_diff: tuple[str, ...]
     warnings: tuple[str, ...]
     replaces: tuple[str, ...] = ()
-    again: str = ""
+    again: tuple[str, ...] = ()
     incoming_bytes: int = 0
     queued: bool = False
 
@@ -148,11 +148,11 @@ def deploy(
         warnings=()
         if facts.under_way
         else (
-            *_warnings(facts),
+            *_warnings(_unreplaced(facts)),
             *_history(facts, release_id),
             *(f"{text}; until that is over, a deploy is refused" for text in locks),
         ),
-        again=_again(facts) if release_id == facts.committed else "",
+        again=_again(facts) if release_id == facts.committed else (),
         replaces=_replaces(config, facts),
         incoming_bytes=facts.incoming_bytes,
         queued=facts.under_way,
@@ -233,12 +233,12 @@ def explain(plan: Deploy, *, config: Config, artifact: Artifact, before: Mapping
         before: The committed release's files (path to "sha256 size"), where they are known.
     """
     host = plan.host.name
-    warnings = [f"  warning      {warning}" for warning in plan.warnings]
+    warnings = [f"  warning      {warning}" for warning in plan.warnings if warning not in plan.again]
     if plan.unchanged:
         return "\n".join((f"{host}: {plan.release} is committed and runs; nothing to do", *warnings)) + "\n"
     lines = [f"{host}: {config.app.name} {plan.expect or 'nothing yet'} → {plan.release}"]
     if plan.again:
-        lines.append(f"  because      {plan.again}")
+        lines.append(f"  because      {'; '.join(plan.again)}")
     if not plan.stage:
         how = "already on the host"
     elif plan.copy_from:
@@ -250,7 +250,8 @@ def explain(plan: Deploy, *, config: Config, artifact: Artifact, before: Mapping
     if before is not None:
         lines.append(f"  files        {_files_text(before, artifact)}")
     lines.append(f"  environment  {_environment_text(plan.environment)}")
-    lines.append(f"  unit         {'changed' if plan.unit_diff else 'unchanged' if plan.expect else 'new'}")
+    same = "as committed" if plan.replaces else "unchanged"  # what lies on the host may be neither
+    lines.append(f"  unit         {'changed' if plan.unit_diff else same if plan.expect else 'new'}")
     lines += [f"      {line}" for line in plan.unit_diff]
     lines += [f"  replaces     {text}" for text in plan.replaces]
     lines += [f"  migrate      {command}" for command in config.service.migrate]
@@ -443,10 +444,18 @@ def _history(facts: Facts, release_id: str) -> tuple[str, ...]:
     return (f"{release_id} was tried at {tried[-1].at} and did not hold: {tried[-1].cause}",)
 
 
-def _again(facts: Facts) -> str:
-    return "; ".join(facts.drift) or (
-        "" if facts.active else f"the service is {facts.unit.get('ActiveState', 'stopped')}"
-    )
+def _unreplaced(facts: Facts) -> Facts:
+    """Return the facts without the edits that `_replaces` tells of, with their paths and what becomes of them."""
+
+    def rest(drift: str) -> str:
+        return "same" if drift == "edited" else drift
+
+    return replace(facts, unit_drift=rest(facts.unit_drift), env_drift=rest(facts.env_drift))
+
+
+def _again(facts: Facts) -> tuple[str, ...]:
+    stopped = () if facts.active else (f"the service is {facts.unit.get('ActiveState', 'stopped')}",)
+    return facts.drift or stopped
 
 
 def _replaces(config: Config, facts: Facts) -> tuple[str, ...]:

@@ -149,6 +149,24 @@ def test_the_explanation_of_a_first_deploy_calls_the_unit_new() -> None:
     assert "  unit         new\n" in text
 
 
+@pytest.mark.parametrize("values", [{}, {"A": "another-secret"}], ids=["the same again", "a new release"])
+def test_what_is_replaced_is_no_warning_besides(values: dict[str, str]) -> None:
+    edited = after(planned(READY), unit_drift="edited", env_drift="edited")
+    found = planned(replace(edited, clock_skew_s=120.0), **values)
+    assert found.warnings == ("the host's clock is +120 s from this machine's",)
+    text = plan.explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
+    assert "  unit         as committed\n  replaces     /etc/systemd/system/shop.service was edited on the host" in text
+    assert text.count("the unit file is edited") == (0 if values else 1)  # why the same is activated again
+
+
+def test_what_is_missing_is_a_warning_and_in_a_plan_the_reason() -> None:
+    found = planned(after(planned(READY), unit_drift="missing"))
+    assert found.warnings == ("the unit file is missing",)
+    text = plan.explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
+    assert text.count("the unit file is missing") == 1
+    assert "  because      the unit file is missing\n" in text
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
