@@ -110,6 +110,8 @@ def known_task(name: str, tasks: Mapping[str, Options]) -> Options:
         return tasks[name]
     meant = _near(name, tasks)
     hint = f"deployer --help {meant}, or deployer --list" if meant else "deployer --list"
+    if name == "help":  # the word of many programs
+        hint = "deployer --help, or deployer --help TASK"
     raise UsageError(f'there is no task "{name}"{_did_you_mean(meant)}', hint=hint)
 
 

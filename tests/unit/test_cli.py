@@ -28,6 +28,8 @@ def program(*words: str) -> int:
     [
         (("deplyo",), 'there is no task "deplyo" (did you mean "deploy"?)', "deployer --help deploy"),
         (("zzz",), 'there is no task "zzz"', "deployer --list"),
+        (("help",), 'there is no task "help"', "deployer --help"),
+        (("help", "deploy"), 'there is no task "help"', "deployer --help TASK"),
         (("--help", "deplyo"), 'there is no task "deplyo" (did you mean "deploy"?)', "deployer --help deploy"),
         (("--config", "a.toml", "status"), "--config stands behind the task", "deployer TASK --config a.toml"),
         (("--host", "prod1", "status"), "--host stands behind the task", "deployer status --host prod1"),
