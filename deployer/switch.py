@@ -24,7 +24,7 @@ from deployer.errors import (
     UsageError,
 )
 from deployer.events import HostEnded, Note, Progress, Summary, Verdict
-from deployer.host.facts import Facts
+from deployer.host.facts import Facts, LedgerEntry
 from deployer.model import Host
 from deployer.plan import Candidate, Deploy, Rollback
 from deployer.queue import Queue
@@ -249,13 +249,17 @@ def planned(engine: Engine, remote: Remote, plan_for: Callable[[Remote], P]) -> 
 
 
 def attach(
-    engine: Engine, hosts: Sequence[Host], *, learn: Callable[[Remote], None], cut_off: Callable[[Facts], str]
+    engine: Engine,
+    hosts: Sequence[Host],
+    *,
+    learn: Callable[[Remote], None],
+    cut_off: Callable[[Facts], LedgerEntry | None],
 ) -> int:
     """Follow the activations that are under way on these hosts; return the exit status.
 
     Args:
         learn: Takes in what must be hidden of a host, before anything of it is shown.
-        cut_off: Tells of which release the last activation was cut off; empty where it was not.
+        cut_off: Gives how the last activation began, if it was cut off.
     """
     begun = engine.clock()
 
@@ -270,8 +274,8 @@ def attach(
         except UsageError as none:
             error = none
             # A boot forgets the events; the ledger stays.
-            if release := cut_off(facts):
-                text = f"{none.message}; the last one, of {release}, was cut off, most likely by a power cut or reboot"
+            if cut := cut_off(facts):
+                text = f"{none.message}; the last one, of {cut.id}, was cut off, most likely by a power cut or reboot"
                 error = UsageError(text, host=host.name, hint=f"deployer status --host {host.name}")
             row = _row(host, "failed", None, error.message, hint=error.hint)
             return Ended(row=replace(row, release=facts.committed), error=error)
