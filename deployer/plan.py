@@ -6,14 +6,14 @@ Nothing is read or run here. `explain` is the text that a person sees; the engin
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deployer import unit
 from deployer.env import Difference, Environment, compare, encode, parse_systemd
 from deployer.errors import BusyError, DeployerError, HostError, LockedError, UsageError
-from deployer.host.facts import Facts
+from deployer.host.facts import Facts, LedgerEntry
 from deployer.host.payload import ID_PLACEHOLDER, Payload, identity
 from deployer.host.settings import settings_text
 from deployer.kinds.base import Launch
@@ -317,6 +317,16 @@ def problems(config: Config, host: Host, facts: Facts) -> tuple[DeployerError, .
     return tuple(found)
 
 
+def failed_last(facts: Facts, ids: Collection[str]) -> LedgerEntry | None:
+    """Return the verdict on these releases, of one tarball perhaps, if they did not hold when one was last tried."""
+    tried = [entry for entry in facts.ledger if entry.id in ids and entry.event in ("good", "bad")]
+    return tried[-1] if tried and tried[-1].event == "bad" else None
+
+
+def failed_text(entry: LedgerEntry) -> str:
+    return f"{entry.id} was tried at {entry.at} and did not hold: {entry.cause}"
+
+
 def _refuse(config: Config, host: Host, facts: Facts) -> None:
     found = problems(config, host, facts)
     if found:
@@ -437,11 +447,8 @@ def _warnings(facts: Facts) -> tuple[str, ...]:
 
 
 def _history(facts: Facts, release_id: str) -> tuple[str, ...]:
-    """Say that a release went bad when it was last tried."""
-    tried = [entry for entry in facts.ledger if entry.id == release_id and entry.event in ("good", "bad")]
-    if not tried or tried[-1].event == "good":
-        return ()
-    return (f"{release_id} was tried at {tried[-1].at} and did not hold: {tried[-1].cause}",)
+    failed = failed_last(facts, (release_id,))
+    return (failed_text(failed),) if failed else ()
 
 
 def _unreplaced(facts: Facts) -> Facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,11 +32,11 @@ def check(run: Run) -> int:
     config = run.config
     add("here", "config", str(config.path))
     try:
-        text, launch = _artifact(run)
+        text, launch, release = _artifact(run)
         add("here", "artifact", text)
     except DeployerError as error:
         add("here", "artifact", error.message, ok=False, hint=error.hint)
-        launch = _launch_of(config)
+        launch, release = _launch_of(config), ""
     rendered = unit.unit_text(
         config, launch=launch, release_path=config.app.release_path("0"), env_file=config.app.env_path
     )
@@ -57,6 +58,10 @@ def check(run: Run) -> int:
         add(host.name, "reach", f"{facts.os}, systemd {facts.systemd}, {facts.machine}; root")
         for problem in plan.problems(config, host, facts):
             add(host.name, "host", problem.message, ok=False, hint=problem.hint)
+        # No obstacle: it is tried again, and may hold where its environment or the host has changed.
+        if failed := plan.failed_last(facts, _of_tarball(facts, release)):
+            hint = f"deployer logs --host {host.name} --deploy {failed.id}"
+            add(host.name, "artifact", plan.failed_text(failed), hint=hint)
         enough = facts.free_bytes > LOW_DISK
         add(
             host.name, "disk", f"{size_text(facts.free_bytes)} free", ok=enough, hint="" if enough else "deployer prune"
@@ -97,20 +102,27 @@ def _hosts(run: Run, add: Callable[..., None]) -> tuple[Host, ...]:
         return ()
 
 
-def _artifact(run: Run) -> tuple[str, Launch]:
-    """Return what is known of the tarball that a deploy would take, nothing built or fetched, and how it is started."""
+def _artifact(run: Run) -> tuple[str, Launch, str]:
+    """Return what is known of the tarball that a deploy would take, nothing built or fetched, how it is started, and the
+    id of its release, where that is known.
+    """
     config = run.config
     if config.artifact.url:
-        return "fetched by each deploy", _launch_of(config)
+        return "fetched by each deploy", _launch_of(config), ""
     if config.artifact.build:
-        return "built by each deploy", _launch_of(config)
+        return "built by each deploy", _launch_of(config), ""
     if not config.artifact.path:
-        return "given to each deploy with --artifact", _launch_of(config)
+        return "given to each deploy with --artifact", _launch_of(config), ""
     path = artifact.obtain(
         config.artifact, directory=config.directory, emit=run.emit, cache=run.cache / "artifacts", build=False
     )
     found = artifact.load_for(config, path)
-    return f"{path.name}: {found.release.kind}, {found.id}", kinds.launch_of(found.release, config)
+    return f"{path.name}: {found.release.kind}, {found.id}", kinds.launch_of(found.release, config), found.id
+
+
+def _of_tarball(facts: Facts, release: str) -> set[str]:
+    """Return the ids of the releases of a tarball: with another unit or environment it is one more, with a number."""
+    return {entry.id for entry in facts.ledger if release and re.fullmatch(rf"{re.escape(release)}(\.\d+)?", entry.id)}
 
 
 def _launch_of(config: Config) -> Launch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -156,3 +158,37 @@ def test_attach_after_a_power_cut_names_the_release_that_was_cut_off(seen: Calla
     ]
     messages = [event.message for event in run.told if isinstance(event, Failure)]
     assert messages == [row.text for row in summary.hosts]
+
+
+def tarball(path: Path) -> str:
+    """Make a tarball of a service, and return the id that its release would have."""
+    (path / "bin").mkdir()
+    (path / "bin/server").write_text("#!/bin/sh\n")
+    (path / "bin/server").chmod(0o755)
+    with tarfile.open(path / "shop-2.0.tar.gz", "w:gz") as archive:
+        archive.add(path / "bin", "bin")
+    return f"2.0-{hashlib.sha256((path / 'shop-2.0.tar.gz').read_bytes()).hexdigest()[:8]}"
+
+
+def test_check_tells_of_a_tarball_that_did_not_hold_before(tmp_path: Path) -> None:
+    config = tmp_path / "deploy.toml"
+    config.write_text(CONFIG.replace("[hosts.web1]", '[artifact]\npath = "shop-*.tar.gz"\n[hosts.web1]'))
+    release = tarball(tmp_path)
+
+    def ledger(*events: tuple[str, str]) -> Facts:
+        return replace(
+            READY,
+            ledger=tuple(
+                LedgerEntry(at=f"t{number}", event=event, id=each, cause="it exited")
+                for number, (event, each) in enumerate(events)
+            ),
+        )
+
+    # With another environment it is a release of its own, of the same tarball.
+    run = Seen(config, {"web1": ledger(("good", release), ("bad", f"{release}.2"), ("bad", "1.0-x"))})
+    assert checking.check(run) == 0
+    text = f"{release}.2 was tried at t1 and did not hold: it exited"
+    assert ("web1", "artifact", True, text, f"deployer logs --host web1 --deploy {release}.2") in run.rows()
+    again = Seen(config, {"web1": ledger(("bad", release), ("good", f"{release}.2"))})
+    assert checking.check(again) == 0
+    assert [row for row in again.rows() if row[:2] == ("web1", "artifact")] == []
