@@ -30,14 +30,19 @@ _ZERO_WIDTH = frozenset({"Mn", "Me", "Cf"})
 
 def one_line(text: str) -> str:
     r"""Return the text as one harmless line: a line feed shows as `\n`, tabs are expanded to 8 columns."""
-    return text if text.isprintable() else _tabs_expanded(_escaped(text, but="\t"))
+    return text if _is_plain(text) else _tabs_expanded(_escaped(text, but="\t"))
 
 
 def lines(text: str) -> tuple[str, ...]:
     """Return the text's lines, each harmless. Only a line feed ends a line; one at the very end adds no empty line."""
-    if text.isprintable():
+    if _is_plain(text):
         return (text,)
     return tuple(one_line(line) for line in text.removesuffix("\n").split("\n"))
+
+
+def _is_plain(text: str) -> bool:
+    """Is it most texts, which need no further look? Of others, Python calls variation selectors printable."""
+    return text.isascii() and text.isprintable()
 
 
 def document(text: str) -> str:

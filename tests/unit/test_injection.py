@@ -290,6 +290,7 @@ OURS = re.compile(r"\x1b\[[0-9;]*m")  # colours are the only sequences that scro
 @settings(max_examples=30, deadline=None)
 @given(texts)
 @example("".join(map(chr, range(0xA0))))
+@example("selected\U000e0100")
 def test_no_text_moves_the_cursor_or_sets_a_title(draw: Callable[[Iterable[Event]], str], text: str) -> None:
     shown = draw(events(text))
     assert CONTROLS.findall(OURS.sub("", shown) if draw is as_rich else shown) == []
