@@ -75,7 +75,7 @@ class TestRollback:
         forth = quick.run("rollback", "--to", "1.0")
         assert (forth.status, serves(bare, "1.0.0")) == (0, True), forth.text
         before = bare.sh("cat /opt/shop/ledger.jsonl")
-        for wanted, said in (("1.", "2 releases on"), ("3.0", "no releases on")):
+        for wanted, said in (("1.", "could be any of 1.0.0-"), ("3.0", "no releases on")):
             done = quick.run("rollback", "--to", wanted)
             assert (done.status, said in done.of("failure")[0]["message"]) == (2, True), done.text
         same = quick.run("rollback", "--to", bare.current)
