@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deployer import artifact, kinds, plan, unit
+from deployer.engine import failure
 from deployer.errors import DeployerError, UnreachableError, UsageError
 from deployer.events import Listing
 from deployer.host.facts import Facts
@@ -48,7 +49,7 @@ def check(run: Run) -> int:
         try:
             add(host.name, "environment", f"{len(run.environment(host).values)} names")
         except DeployerError as error:
-            add(host.name, "environment", _told(error), ok=False, hint=error.hint)
+            add(host.name, "environment", "; ".join((error.message, *error.details)), ok=False, hint=error.hint)
 
     def work(remote: Remote) -> tuple[Facts, list[tuple[str, str]]]:
         return remote.probe(env=True, health=True), remote.check(unit=rendered, port=_port(config.health))
@@ -82,15 +83,13 @@ def check(run: Run) -> int:
 
     def failed(host: Host, error: DeployerError) -> None:
         what = "reach" if isinstance(error, UnreachableError) else "host"
-        add(host.name, what, _told(error), ok=False, hint=error.hint)
+        add(host.name, what, error.message, ok=False, hint=error.hint)
+        if error.details:  # to be compared or copied, line by line
+            run.emit(failure(error, host=host.name))
 
     code = run.engine.each(hosts, work, done, failed) if hosts else UsageError.exit_code
     run.emit(Listing(name="check", columns=("host", "check", "ok", "text", "next"), rows=tuple(rows)))
     return code or (1 if any(not row["ok"] for row in rows) else 0)
-
-
-def _told(error: DeployerError) -> str:
-    return "; ".join((error.message, *error.details))
 
 
 def _hosts(run: Run, add: Callable[..., None]) -> tuple[Host, ...]:

@@ -103,18 +103,24 @@ def seen(tmp_path: Path) -> Callable[..., Seen]:
     return lambda hosts, **options: Seen(path, hosts, **options)
 
 
-def test_check_tells_in_its_table_alone_which_host_it_could_not_reach(seen: Callable[..., Seen]) -> None:
-    far = HostKeyError("web1 shows an unknown key", hint="ssh-keygen -F web1", details=("SHA256:abc",))
-    run = seen({"web1": far, "web2": READY})
+def test_check_tells_in_its_table_which_host_it_could_not_reach(seen: Callable[..., Seen]) -> None:
+    run = seen({"web1": UnreachableError("web1 has no address", hint="getent hosts web1"), "web2": READY})
     assert checking.check(run) == 5
     of_web1 = [row for row in run.rows() if row[0] == "web1"]
-    text = "web1 shows an unknown key; SHA256:abc"
     assert of_web1 == [
         ("web1", "environment", True, "0 names", None),
-        ("web1", "reach", False, text, "ssh-keygen -F web1"),
+        ("web1", "reach", False, "web1 has no address", "getent hosts web1"),
     ]
     assert ("web2", "reach", True, "Debian 12, systemd 252, x86_64; root", None) in run.rows()
     assert [event for event in run.told if isinstance(event, Failure)] == []
+
+
+def test_check_tells_in_full_what_has_lines_to_compare_or_to_copy(seen: Callable[..., Seen]) -> None:
+    run = seen({"web1": HostKeyError("its key is not known", hint="pin it", details=("compare this", "with that"))})
+    assert checking.check(run) == 5
+    assert ("web1", "reach", False, "its key is not known", "pin it") in run.rows()
+    (failure,) = [event for event in run.told if isinstance(event, Failure)]
+    assert (failure.host, failure.details, failure.exit_code) == ("web1", ("compare this", "with that"), 5)
 
 
 def test_check_tells_what_failed_on_a_host_that_it_did_reach(seen: Callable[..., Seen]) -> None:
