@@ -13,8 +13,20 @@ FILE_VARIABLE = "DEPLOYER_STRIKES_FILE"
 SEED_VARIABLE = "DEPLOYER_SEED"
 STRIKES_VARIABLE = "DEPLOYER_STRIKES"
 STEPS = (
-    *("start-up", "connect", "upload", "verify", "before its start", "migrate", "start", "health", "commit"),
-    "after its end",
+    *(
+        "start-up",
+        "connect",
+        "plan",
+        "upload",
+        "unpack",
+        "sync",
+        "verify",
+        "before its start",
+        "migrate",
+        "start",
+        "health",
+    ),
+    *("commit", "after its end"),
 )
 """In the order in which they come; the phases that a client shows, and what is before and behind them on the host."""
 
