@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.shop import PROGRAMS, built_by
+
 ROOT = Path(__file__).parents[2]
-CONFIG = """[app]
-name = "shop"
-user = "app"
-[service]
-kind = "exec"
-exec_start = "bin/server"
-[artifact]
-build = "touch begun; exit 1"
-path = "shop-*.tar.gz"
-[hosts.web1]
-address = "192.0.2.1"
-"""
-PROGRAMS = {
-    "deployer": (sys.executable, "-m", "deployer"),
-    "inv": (sys.executable, "-m", "invoke", "--search-root", str(ROOT)),
-}
+CONFIG = built_by("touch begun; exit 1")
 
 
 @pytest.fixture

@@ -13,24 +13,10 @@ import pytest
 
 from deployer import signals
 from deployer.task import execute
+from tests.shop import PROGRAMS, built_by
 
 ROOT = Path(__file__).parents[2]
-CONFIG = """[app]
-name = "shop"
-user = "app"
-[service]
-kind = "exec"
-exec_start = "bin/server"
-[artifact]
-build = "touch begun; sleep 60"
-path = "shop-*.tar.gz"
-[hosts.web1]
-address = "192.0.2.1"
-"""
-PROGRAMS = {
-    "deployer": (sys.executable, "-m", "deployer"),
-    "inv": (sys.executable, "-m", "invoke", "--search-root", str(ROOT)),
-}
+CONFIG = built_by("touch begun; sleep 60")
 # Writes until nobody takes it, and does not get rid of what it has to say of the interrupt either.
 BLOCKED = """
 import sys

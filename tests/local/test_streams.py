@@ -10,18 +10,9 @@ from pathlib import Path
 
 import pytest
 
-CONFIG = """[app]
-name = "shop"
-user = "app"
-[service]
-kind = "exec"
-exec_start = "bin/server"
-[artifact]
-build = "seq 3000; touch built; false"
-path = "shop-*.tar.gz"
-[hosts.web1]
-address = "192.0.2.1"
-"""
+from tests.shop import built_by
+
+CONFIG = built_by("seq 3000; touch built; false")
 SANDBOX = f"{shlex.quote(sys.executable)} -m deployer sandbox list"
 BUILD = f"{shlex.quote(sys.executable)} -m deployer build"
 # A verb whose lines are its results, without an end of its own.

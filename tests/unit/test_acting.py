@@ -15,16 +15,8 @@ from deployer.errors import UnreachableError
 from deployer.model import Host
 from deployer.tasks import namespace
 from deployer.verbs.run import Run
+from tests.shop import CONFIG
 
-CONFIG = """[app]
-name = "shop"
-user = "app"
-[service]
-kind = "exec"
-exec_start = "bin/server"
-[hosts.web1]
-address = "192.0.2.1"
-"""
 CALLS: dict[str, dict[str, Any]] = {
     "lock": {"reason": "a test", "until": "", "force": False},
     "pin": {"release": "1.0.0-0123abcd", "remove": False},

@@ -17,18 +17,10 @@ from deployer.model import Host
 from deployer.plan import Rollback
 from deployer.remote import Launched, Remote
 from deployer.switch import Switch
+from tests.shop import CONFIG as ONE_HOST
+from tests.shop import WEB2
 
-CONFIG = """[app]
-name = "shop"
-user = "app"
-[service]
-kind = "exec"
-exec_start = "bin/server"
-[hosts.web1]
-address = "192.0.2.1"
-[hosts.web2]
-address = "192.0.2.2"
-"""
+CONFIG = ONE_HOST + WEB2
 
 
 class Link:

@@ -15,16 +15,7 @@ from deployer.host.facts import Facts, LedgerEntry, StagedRelease
 from deployer.model import Host
 from deployer.tasks import namespace
 from deployer.verbs.run import Run
-
-CONFIG = """[app]
-name = "shop"
-user = "app"
-[service]
-kind = "exec"
-exec_start = "bin/server"
-[hosts.web1]
-address = "192.0.2.1"
-"""
+from tests.shop import CONFIG
 
 
 @pytest.fixture

@@ -18,18 +18,12 @@ from deployer.model import Host, Secret
 from deployer.remote import Over, Remote
 from deployer.verbs import checking, deploying, looking
 from deployer.verbs.run import Run
+from tests.shop import CONFIG as ONE_HOST
+from tests.shop import WEB2
 
-CONFIG = """[app]
-name = "shop"
-user = "app"
-[service]
-kind = "exec"
-exec_start = "bin/server"
-[hosts.web1]
-address = "192.0.2.1"
-[hosts.web2]
-address = "192.0.2.2"
-"""
+CONFIG = ONE_HOST + WEB2
+
+
 READY = Facts(systemd=252, os="Debian 12", machine="x86_64", group="app", free_bytes=10**10)
 
 

@@ -12,16 +12,7 @@ from invoke.exceptions import Exit
 
 from deployer.tasks import namespace
 from deployer.verbs import acting, deploying, looking
-
-CONFIG = """[app]
-name = "shop"
-user = "app"
-[service]
-kind = "exec"
-exec_start = "bin/server"
-[hosts.web1]
-address = "192.0.2.1"
-"""
+from tests.shop import CONFIG
 
 
 @pytest.fixture
