@@ -99,4 +99,6 @@ def test_a_second_interrupt_ends_a_run_that_cannot_tell_of_the_first() -> None:
             client.send_signal(signal.SIGINT)
             time.sleep(0.3)
         assert client.stderr is not None
-        assert (client.returncode, client.stderr.read()) == (130, b"")
+        # One more that comes when Python itself is at its end is Python's to answer: with the signal, and no word.
+        assert client.returncode in (130, -signal.SIGINT)
+        assert client.stderr.read() == b""
