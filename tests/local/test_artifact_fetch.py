@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
+import threading
 import time
+import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from deployer.artifact import address, checksum, fetch
+from deployer.artifact import address, checksum, fetch, https
 from deployer.errors import ArtifactError
 from deployer.events import Event, Note, Progress
 from tests.unit.tls_server import Site, serving
@@ -238,6 +242,17 @@ def test_a_wrong_digest_is_refused_and_nothing_is_kept(site: Site, fetcher: Fetc
     assert [each.name for each in (fetcher.cache / ("ab" * 32)).iterdir()] == ["lock"]
 
 
+def test_without_the_digest_a_changed_byte_would_be_kept(
+    site: Site, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twin."""
+    site.files[NAME] = changed = CONTENT[:-1] + b"x"
+    message, _ = fetcher.refusal(site.url(NAME))
+    assert message.endswith(f", and {DIGEST} is wanted")
+    monkeypatch.setattr(checksum, "of_file", lambda _path: DIGEST)
+    assert fetcher(site.url(NAME)).read_bytes() == changed
+
+
 def test_the_digest_may_lie_beside_the_file(site: Site, fetcher: Fetcher) -> None:
     site.files[f"{NAME}.sha256"] = f"{DIGEST}  dist/shop-1.4.2.tar.gz\n".encode()
     assert fetcher(site.url(NAME) + "?token=s3cret", sha256="").read_bytes() == CONTENT
@@ -294,6 +309,51 @@ def test_a_redirect_is_followed_to_https_alone(site: Site, fetcher: Fetcher) -> 
     site.plan = ["redirect http://127.0.0.1/x?token=s3cret"]
     message, _ = fetcher.refusal(site.url("/old2.tar.gz"))
     assert message.endswith("redirects to http://127.0.0.1/x, which is not https")
+
+
+class _InTheOpen(BaseHTTPRequestHandler):
+    """Answers without TLS, as anybody on the way could."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT)
+        self.server.asked.append(self.path)  # type: ignore[attr-defined] # see below
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_without_our_handlers_a_redirect_to_http_would_be_followed(
+    site: Site, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twin: urllib's usual opener takes the file, and shows a token of the address to whoever listens."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with HTTPServer(("127.0.0.1", 0), _InTheOpen) as server:
+        asked: list[str] = []
+        server.asked = asked  # type: ignore[attr-defined] # for the handler
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            there = f"redirect http://127.0.0.1:{server.server_port}/x?token=s3cret"
+            site.plan = [there]
+            assert fetcher.refusal(site.url(NAME))[0].endswith("which is not https")
+            assert asked == []
+
+            def usual(self: https.Server, *, timeout_s: float) -> None:
+                self._timeout_s = timeout_s
+                handler = urllib.request.HTTPSHandler(context=ssl.create_default_context())
+                self._opener = urllib.request.build_opener(handler)
+
+            monkeypatch.setattr(https.Server, "__init__", usual)
+            site.plan = [there]
+            assert fetcher(site.url(NAME)).read_bytes() == CONTENT
+            assert asked == ["/x?token=s3cret"]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_user_and_password_go_to_their_own_host_alone(site: Site, fetcher: Fetcher) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,7 +63,30 @@ def test_a_library_that_knows_a_weak_one_again_changes_nothing(place: str) -> No
     assert getattr(algorithms, place)((*weak, "made-up-sha512")) == []
 
 
-def test_two_sides_of_a_connection_agree_on_strict_key_exchange(transport: paramiko.Transport) -> None:
+def agreed_on(ours: paramiko.Transport, there: socket.socket) -> bool:
+    """Do the two sides agree on strict key exchange, the other one as an sshd of today?"""
+    theirs: Any = paramiko.Transport(there)
+    try:
+        theirs.add_server_key(paramiko.ECDSAKey.generate())
+        theirs.start_server(event=threading.Event(), server=paramiko.ServerInterface())
+        ours.start_client(timeout=60)
+        made: Any = ours
+        return bool(made.agreed_on_strict_kex)
+    finally:
+        for side in (ours, theirs):
+            side.close()
+            side.join(10)
+
+
+def test_two_sides_of_a_connection_agree_on_strict_key_exchange() -> None:
     """Without it somebody in between can drop our first packets unseen (CVE-2023-48795)."""
-    made: Any = transport
-    assert made.advertise_strict_kex
+    here, there = socket.socketpair()
+    with here, there:
+        assert agreed_on(dial._transport(here, (), 5.0, {}), there)
+
+
+def test_without_the_offer_there_would_be_no_strict_key_exchange() -> None:
+    """Twin: keys are agreed on all the same, and nobody is told."""
+    here, there = socket.socketpair()
+    with here, there:
+        assert not agreed_on(dial._transport(here, (), 5.0, {"strict_kex": False}), there)
