@@ -46,14 +46,16 @@ class Server:
         self._thread.join()
 
 
-def said(port: int, *, host: str = "127.0.0.1", limit_s: str = "20", guards: Guards | None = None) -> str:
+def said(
+    port: int, *, host: str = "127.0.0.1", limit_s: str = "20", guards: Guards | None = None, wait_s: float = 60
+) -> str:
     """What the check says of http://shop/, which is looked for at a host and port; without these guards."""
     check = f"APP=shop ROOT=/nowhere\n{part('lib')}{without(part('health'), guards or {})}{ASK}"
     done = subprocess.run(
         ["bash", "-c", check, "bash", limit_s, host, str(port), "/", "shop", "200 204", ""],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=wait_s,
         check=True,
     )
     assert done.stderr == ""
@@ -106,5 +108,16 @@ def test_a_server_that_says_nothing_is_waited_for_no_longer_than_allowed() -> No
     server = Server(None)
     try:
         assert said(server.port, limit_s="0.5") == "http://shop/: no answer within 0.5 s"
+    finally:
+        server.close()
+
+
+def test_without_its_limit_a_server_that_says_nothing_would_be_waited_for() -> None:
+    """Twin."""
+    unlimited = {'answer=$(timeout -k 1 "$CHECK_TIMEOUT_S" bash -c \'': "answer=$(bash -c '"}
+    server = Server(None)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            said(server.port, limit_s="0.5", guards=unlimited, wait_s=3)
     finally:
         server.close()

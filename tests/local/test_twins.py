@@ -45,8 +45,12 @@ how_it_died() { :; }
 how_it_ended() { printf 'exited'; }
 CLOCK=1000
 now_ms() { NOW_MS=$((CLOCK += 1)); }
-sleep() { ((CLOCK += 200)); }
+sleep() {
+    ((CLOCK += 200))
+    ((CLOCK < 1000000)) || { echo "waiting still"; exit 0; }
+}
 state() {
+    STATE[Job]=${JOB:-}
     read -r STATE[ActiveState] STATE[SubState] STATE[InvocationID] STATE[MainPID] STATE[NRestarts] <<<"${PLAY[0]}"
     ((${#PLAY[@]} == 1)) || PLAY=("${PLAY[@]:1}")
 }
@@ -144,8 +148,49 @@ def test_a_check_that_fails_starts_the_settle_time_anew(tmp_path: Path) -> None:
     assert watched(tmp_path, story, forgetful) == ["held", "0"]
 
 
-def watched(root: Path, story: Story, guards: Guards = NOTHING) -> list[str]:
-    arrays = f"PLAY=({' '.join(map(repr, story.states))})\nCHECKS=({' '.join(story.checks)})\n"
+# The same for waits: of a unit that never comes to anything, and a clock that goes far beyond every limit.
+WAITS = {
+    "it never gets through its start": Story(
+        states=("activating start new 10 0",),
+        said="not healthy within 6 s: it is still activating/start",
+        guards={"if ((NOW_MS - started > TIMEOUT_MS)); then": "if false; then"},
+    ),
+    "its check never passes": Story(
+        states=(UP,),
+        checks=("no",),
+        said="not healthy within 6 s: not yet",
+        guards={"if ((NOW_MS - started > TIMEOUT_MS)); then": "if false; then"},
+    ),
+    "the process of before never stops": Story(
+        states=("deactivating stop-sigterm old 9 0",),
+        said="the process of before did not stop within 30 s",
+        guards={"if ((NOW_MS - begun > stop_ms)); then": "if false; then"},
+    ),
+    "systemd never starts it": Story(
+        states=("inactive dead old 0 0",),
+        said="systemd did not start it: exited",
+        guards={
+            "&& ((NOW_MS - begun > 2000)); then": "&& false; then",
+            "if ((NOW_MS - begun > stop_ms)); then": "if false; then",
+        },
+    ),
+}
+WITH_A_JOB = "the process of before never stops"
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_every_wait_for_a_release_has_an_end(tmp_path: Path, name: str) -> None:
+    assert watched(tmp_path, WAITS[name], job=name == WITH_A_JOB)[0].startswith(WAITS[name].said)
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_without_its_limit_it_would_be_waited_for_still(tmp_path: Path, name: str) -> None:
+    """Twin."""
+    assert watched(tmp_path, WAITS[name], WAITS[name].guards, job=name == WITH_A_JOB) == ["waiting still"]
+
+
+def watched(root: Path, story: Story, guards: Guards = NOTHING, *, job: bool = False) -> list[str]:
+    arrays = f"JOB={17 if job else 0}\nPLAY=({' '.join(map(repr, story.states))})\nCHECKS=({' '.join(story.checks)})\n"
     return bash(root, arrays + PLAYED, name="health", guards=guards)
 
 
