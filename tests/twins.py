@@ -24,7 +24,8 @@ def program_without(directory: Path, guards: Mapping[str, Guards]) -> dict[str, 
     """Return variables with which our program runs without guards of these parts of `host/sh`, for its host as well."""
     for name, pieces in guards.items():
         without(part(name), pieces)
-    (directory / "sitecustomize.py").write_text(
+    return program_patched(
+        directory,
         "import deployer.host.scripts as scripts\n"
         f"guards, whole = {dict(guards)!r}, scripts.part\n"
         "def part(name):\n"
@@ -32,6 +33,11 @@ def program_without(directory: Path, guards: Mapping[str, Guards]) -> dict[str, 
         "    for guard, instead in guards.get(name, {}).items():\n"
         "        text = text.replace(guard, instead)\n"
         "    return text\n"
-        "scripts.part = part\n"
+        "scripts.part = part\n",
     )
+
+
+def program_patched(directory: Path, python: str) -> dict[str, str]:
+    """Return variables with which our program begins by running this, which patches its modules."""
+    (directory / "sitecustomize.py").write_text(python)
     return {"PYTHONPATH": f"{directory}:{os.environ.get('PYTHONPATH') or Path.cwd()}"}

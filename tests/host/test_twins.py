@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from deployer.sandbox import Lab, SandboxHost
+from tests.host.faults.filling import full
 from tests.host.project import OnHost, Project, wait_for
-from tests.twins import Guards, program_without, without
+from tests.twins import Guards, program_patched, program_without, without
 
 QUICK = 'tcp = 4000\nsettle = "300ms"\ntimeout = "20s"\ninterval = "100ms"'
 KILL = "systemctl kill --kill-who=all --signal=KILL deployer-shop.service"
@@ -53,9 +55,10 @@ class Prepared:
     def write(self, file: str, text: str) -> None:
         self.sh(f"echo {base64.b64encode(text.encode()).decode()} | base64 -d >{file}")
 
-    def launch(self, version: str, *, number: int = 1, expect: str = "1.0.0") -> str:
+    def launch(self, version: str, *, number: int = 1, expect: str = "1.0.0", migrate: str = "no") -> str:
         """Launch as a client would that planned with `expect` committed; return the first word of the answer."""
-        said = self.sh(f"{self.place(version)}/activate launch t{number} {self.ids[expect]} deploy 5 no me || true")
+        words = f"t{number} {self.ids[expect]} deploy 5 {migrate} me"
+        said = self.sh(f"{self.place(version)}/activate launch {words} || true")
         return said.splitlines()[-1].partition(" ")[0]
 
     def is_over(self) -> None:
@@ -245,6 +248,41 @@ def test_without_the_look_at_systemds_answer_an_untried_release_would_be_committ
     assert serving.has_committed("3.0.0"), "which cannot even start"
 
 
+def test_without_its_limit_a_migration_that_hangs_would_be_waited_for_still(serving: Prepared) -> None:
+    """Twin of test_a_migration_that_hangs_is_ended."""
+    serving.take_out("2.0.0", {'-p "RuntimeMaxSec=$2" -p TimeoutStopSec=5': "-p TimeoutStopSec=5"})
+    serving.sh(f"echo \"MIGRATE=('sleep 1000') MIGRATE_TIMEOUT_S=1\" >>{serving.place('2.0.0')}/settings")
+    assert serving.launch("2.0.0", migrate="yes") == "launched"
+    age = (
+        "unit=deployer-shop:trial-migrate.service; read -r up _ </proc/uptime; "
+        "since=$(systemctl show -P ExecMainStartTimestampMonotonic $unit); "
+        '[[ $(systemctl show -P ActiveState $unit) == active ]] && echo "$((${up%.*} - since / 1000000))" || echo 0'
+    )
+    wait_for(lambda: int(serving.sh(age)) >= 4)
+
+
+@pytest.mark.parametrize("reserved", [True, False])
+def test_without_the_reserve_a_full_disk_would_leave_a_commit_unfinished(serving: Prepared, *, reserved: bool) -> None:
+    """And twin: with it, there is room for the line of the ledger, which is the last that a commit adds."""
+    serving.sh("cp -a /opt /opt.kept && mount -t tmpfs -o mode=0755 none /opt && cp -a /opt.kept/. /opt/")
+    try:
+        if not reserved:
+            serving.take_out("2.0.0", {'head -c 4096 /dev/zero >"$RESERVE" && sync -- "$RESERVE" &&': "true &&"})
+        halfway(serving)
+        # The ledger's last block has no room either.
+        ledger = "/opt/shop/ledger.jsonl"
+        pad = f'printf \'{{"event":"%0*d"}}\\n\' $((8192 - $(stat -c %s {ledger}) % 4096 - 13)) 0 >>{ledger}'
+        assert serving.sh(f"{pad}; echo $(($(stat -c %s {ledger}) % 4096))") == "0"
+        with full(serving.on_host, "/opt", "blocks"):
+            serving.sh(KILL)
+            serving.is_over()
+            left = serving.sh("ls /opt/shop/committing 2>/dev/null || true")
+            good = serving.sh(f'grep -c \'"event":"good","token":"t1"\' {ledger} || true')
+        assert (left, good) == (("", "1") if reserved else ("/opt/shop/committing", "0"))
+    finally:
+        serving.sh("systemctl stop deployer-recover@shop.service shop.service; umount -l /opt; rm -rf /opt.kept")
+
+
 # -- what comes to a host ---------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +303,51 @@ def test_without_the_digest_a_damaged_upload_would_be_a_release(serving: Prepare
     assert done.status == 0, done.text
     assert serving.on_host.current.startswith("4.0.0-")
     assert serving.on_host.version == "6.6.6"
+
+
+def test_without_systemds_own_look_a_directive_that_it_does_not_know_would_be_passed_over(
+    serving: Prepared, tmp_path: Path
+) -> None:
+    """Twin of test_a_unit_that_the_host_does_not_accept_is_never_started: it is served without the limit it asks for."""
+    service = f'{serving.project.service}\ndirectives = {{ MemoryMaximum = "1G" }}'
+    project = replace(serving.project, directory=tmp_path, service=service).write()
+    blind = {"verify": {"if [[ -n $ours ]] || { ((status != 0)) && [[ -z $others ]]; }; then": "if false; then"}}
+    words = ("deploy", "--artifact", str(project.tarball("5.0.0")))
+    done = project.run(*words, environ=program_without(tmp_path, blind))
+    assert (done.status, serving.on_host.version) == (0, "5.0.0"), done.text
+    assert serving.sh("grep MemoryMaximum /etc/systemd/system/shop.service") == "MemoryMaximum=1G"
+    assert serving.on_host.unit("MemoryMax") == "infinity"
+
+
+def test_without_the_refusal_a_unit_of_the_hosts_own_would_be_hidden(
+    lab: Lab, serving: Prepared, tmp_path: Path
+) -> None:
+    """Twin of test_a_unit_of_the_hosts_own_is_never_hidden_by_ours, with a unit that nobody misses."""
+    project = Project(directory=tmp_path, hosts=serving.project.hosts, name="own", health='settle = "300ms"').write()
+    own = OnHost(lab=lab, host=serving.on_host.host, project=project)
+    there = "/usr/lib/systemd/system/own.service"
+    serving.write(there, "[Service]\nExecStart=/bin/sleep 4711\n")
+    serving.sh("systemctl daemon-reload && systemctl start own.service")
+    words = ("deploy", "--artifact", str(project.tarball("1.0.0", "noport")))
+    try:
+        before = own.unit("FragmentPath")
+        assert before.endswith(there.removeprefix("/usr"))
+        assert f"own already: {before}" in project.run(*words).of("failure")[0]["message"]
+        assert serving.sh("pgrep -xf '/bin/sleep 4711'") == own.unit("MainPID")
+        unrefused = (
+            "import deployer.plan as plan\nwhole = plan.problems\n"
+            "plan.problems = lambda *a: tuple(each for each in whole(*a) if 'own already' not in each.message)\n"
+        )
+        done = project.run(*words, environ=program_patched(tmp_path, unrefused))
+        assert done.status == 0, done.text
+        assert own.unit("FragmentPath") == "/etc/systemd/system/own.service"
+        assert serving.sh("pgrep -xf '/bin/sleep 4711' || echo gone") == "gone"
+    finally:
+        serving.sh(
+            f"systemctl disable --now own.service; rm -rf {there} /opt/own /run/deployer/own /etc/default/own.env "
+            "/etc/systemd/system/{own,deployer-recover@own}.service "
+            "/etc/systemd/system/multi-user.target.wants/deployer-recover@own.service; systemctl daemon-reload"
+        )
 
 
 def test_without_its_settings_a_one_off_would_run_as_root(serving: Prepared) -> None:

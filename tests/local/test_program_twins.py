@@ -165,8 +165,8 @@ DOWN_GUARD: Guards = {
 PARTS = ("lib", "health", "masked", "commit", "prune", "activate")
 
 
-def going_down(root: Path, text: str, *, guarded: bool) -> list[dict[str, str]]:
-    """The ledger's last lines, after the program of 2 did this on a host that goes down; 1 is the committed release."""
+def host_program(root: Path, text: str, guards: Guards) -> subprocess.CompletedProcess[str]:
+    """The program of 2 does this, without these guards, where 1 is the committed release."""
     for name in ("1", "2"):
         release = root / f"releases/{name}/.deployer"
         release.mkdir(parents=True)
@@ -175,8 +175,13 @@ def going_down(root: Path, text: str, *, guarded: bool) -> list[dict[str, str]]:
     (root / "current").symlink_to("releases/1")
     for name in ("etc", "run/deployer/shop"):
         (root / name).mkdir(parents=True)
-    guards = {'load_release "$ID"\nmain "$@"\n': "", **({} if guarded else DOWN_GUARD)}
-    done = bash(f"{GOING_DOWN}ID=2\n{program(root, *PARTS, guards=guards)}\n{text}\n")
+    whole = program(root, *PARTS, guards={'load_release "$ID"\nmain "$@"\n': "", **guards})
+    return bash(f"ID=2\n{whole}\n{text}\n")
+
+
+def going_down(root: Path, text: str, *, guarded: bool) -> list[dict[str, str]]:
+    """The ledger's lines, after the program did this on a host that goes down."""
+    done = host_program(root, GOING_DOWN + text, {} if guarded else DOWN_GUARD)
     assert done.returncode == 0, done.stderr
     ledger = root / "ledger.jsonl"
     return [json.loads(line) for line in ledger.read_text().splitlines()] if ledger.exists() else []
@@ -209,3 +214,31 @@ def test_on_a_host_that_goes_down_a_trial_that_ends_would_be_held_against_its_re
     (tmp_path / "marker").write_text(MARKER)
     (_, *said) = going_down(tmp_path, FAILED, guarded=guarded)
     assert [(line["event"], line["end"]) for line in said] == ([] if guarded else [("bad", "needs-person")])
+
+
+# -- behind the record --------------------------------------------------------------------------------------------------
+
+# From the record on, there is no room for the content of a file: what is there can be renamed.
+FULL_BEHIND_THE_RECORD = """
+systemctl() { :; }
+install_guard() { :; }
+cat() { [[ ! -e $WRITE_AHEAD ]] || { echo "No space left on device" >&2; return 1; }; command cat "$@"; }
+TOKEN=t FROM=1 WHYFOR=deploy WHO=me KEEP=5
+begin_commit && echo begun
+finish_commit && echo finished
+"""
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_what_is_not_made_ready_before_the_record_could_not_be_finished_behind_it(
+    tmp_path: Path, *, guarded: bool
+) -> None:
+    """And twin: the environment and the unit are made ready before, so that a full disk is met before, too."""
+    unready = {
+        'ready 0600 "$release/env" "$ENV_PATH" &&': "true &&",
+        'ready 0644 "$release/committed.service" "$UNIT_PATH" &&': "true &&",
+    }
+    done = host_program(tmp_path, FULL_BEHIND_THE_RECORD, {} if guarded else unready)
+    assert done.stdout.split() == (["begun", "finished"] if guarded else ["begun"]), done.stderr
+    assert (tmp_path / "committing").exists() != guarded
+    assert (tmp_path / "etc/shop.service").exists() == guarded
