@@ -265,15 +265,17 @@ class Follower:
     def __init__(self, session: Session, on_line: Callable[[str], None]) -> None:
         self._session, self._on_line = session, on_line
         self._arrived = threading.Event()
-        self._has_begun = False
+        self._has_begun = self._has_ended = False
         self._thread = threading.Thread(target=self._read, name="journal", daemon=True)
         self._thread.start()
 
     def close(self, *, quiet_s: float = DRAIN_S / 4) -> None:
-        """End it once nothing has come for `quiet_s`, or after four times that."""
+        """End it once it has said all, or nothing has come for `quiet_s`, or after four times that."""
         until = time.monotonic() + 4 * quiet_s
         # Its first line takes longest: on a busy host the journal may take a second to be opened.
-        while self._arrived.wait(min(quiet_s, until - time.monotonic()) if self._has_begun else 3 * DRAIN_S):
+        while not self._has_ended and self._arrived.wait(
+            min(quiet_s, until - time.monotonic()) if self._has_begun else 3 * DRAIN_S
+        ):
             self._arrived.clear()
             if time.monotonic() > until:
                 break
@@ -289,6 +291,9 @@ class Follower:
         except DeployerError:
             # The journal is for the eyes; the activation's own events tell when the link is lost.
             return
+        finally:
+            self._has_ended = True
+            self._arrived.set()
 
 
 def since(cursor: str) -> tuple[str, str]:
