@@ -7,6 +7,7 @@ A short form draws some of the changes by lot (seeded, the seed is printed); `sc
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -45,12 +46,15 @@ def prepared(lab: Lab, host: SandboxHost, directory: Path) -> Tripwire:
 
 
 def launch_other(on_host: OnHost) -> tuple[str, str]:
-    """Start the activation of the release that does not serve, as the client does; return both ids: new, old."""
+    """Start the activation of the release that does not serve, as the client does; return both ids: new, old.
+
+    Where nothing is committed, the old one is empty.
+    """
     old = on_host.current
     (new,) = [each for each in on_host.sh("ls /opt/shop/releases").splitlines() if each != old]
     token = f"strike{next(_tokens)}"
     program = f"/opt/shop/releases/{new}/.deployer/activate"
-    said = on_host.sh(f"{program} launch {token} {old} deploy 5 no tester")
+    said = on_host.sh(f"{program} launch {token} {shlex.quote(old)} deploy 5 no tester")
     assert f"launched {token}" in said, said
     return new, old
 
@@ -99,6 +103,23 @@ def _kill(on_host: OnHost, whom: str) -> None:
     on_host.sh(f"systemctl kill --kill-who={whom} --signal=KILL deployer-shop.service || true")
 
 
+def strike(lab: Lab, wired: Tripwire, watch: Watch, number: int, fault: str, *, of: str = "") -> None:
+    """Strike before a change of the activation that does not serve, and wait until the host stands; keep what came of it."""
+    on_host = wired.on_host
+    wired.arm(number)
+    new, _ = launch_other(on_host)
+    wired.await_stop()
+    step = step_of(on_host)
+    FAULTS[fault](lab, on_host)
+    if not lab.host(on_host.host.name).running:
+        lab.boot(on_host.host.name)
+    else:
+        wired.go_on()
+    took_s = watch.stands()
+    outcome = "new" if on_host.current == new else "old"
+    record(Strike(fault=f"{fault}{of}", step=step, outcome=outcome, recovery_s=took_s))
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_strike_before_any_change_ends_well(lab: Lab, wired: Tripwire, lot: Lot, fault: str) -> None:
@@ -111,19 +132,8 @@ def test_a_strike_before_any_change_ends_well(lab: Lab, wired: Tripwire, lot: Lo
     assert len(changes) > 50, changes  # the trial, the commit, and the clean-up
     for number in lot.some(range(1, len(changes) + 1), SHARES.get(fault, SHARE), f"changes, {fault}"):
         watch = Watch(on_host)
-        wired.arm(number)
-        new, _ = launch_other(on_host)
-        wired.await_stop()
-        step = step_of(on_host)
         print(f"{fault} before change {number}, {changes[number - 1]}")
-        FAULTS[fault](lab, on_host)
-        if not lab.host(on_host.host.name).running:
-            lab.boot(on_host.host.name)
-        else:
-            wired.go_on()
-        took_s = watch.stands()
-        outcome = "new" if on_host.current == new else "old"
-        record(Strike(fault=fault, step=step, outcome=outcome, recovery_s=took_s))
+        strike(lab, wired, watch, number, fault)
         _put_back(on_host)
         # The next contact: it begins with what was left, and nothing stands in its way.
         wired.arm(0)
