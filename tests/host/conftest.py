@@ -122,3 +122,12 @@ def bare(on_host: OnHost) -> OnHost:
     """The module's host, with nothing of any app on it."""
     on_host.clear()
     return on_host
+
+
+@pytest.fixture(scope="module")
+def serving(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory) -> OnHost:
+    """The module's host, with a release that serves."""
+    project = Project(directory=tmp_path_factory.mktemp("serving"), hosts=(host,)).write()
+    done = project.deploy("1.0.0")
+    assert done.status == 0, done.text
+    return OnHost(lab=lab, host=host, project=project)

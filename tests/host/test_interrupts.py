@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from deployer.sandbox import Lab, SandboxHost
+from deployer.sandbox import Lab
 from tests.host.conftest import MakeHost
 from tests.host.project import SERVER, Done, OnHost, Project
 from tests.host.striking import Client, wait_for
@@ -26,15 +26,6 @@ TICKING = SERVER.replace(
     "if (my $parent = $$, !fork) { for (my $n = 1; getppid == $parent; $n++) { print qq(tick $n\\n); select undef, undef, undef, .2 } exit }\nwhile (1) {",
     1,
 )
-
-
-@pytest.fixture(scope="module")
-def serving(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory) -> OnHost:
-    """The module's host, with a release that serves."""
-    project = Project(directory=tmp_path_factory.mktemp("serving"), hosts=(host,)).write()
-    done = project.deploy("1.0.0")
-    assert done.status == 0, done.text
-    return OnHost(lab=lab, host=host, project=project)
 
 
 @pytest.fixture

@@ -13,18 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from deployer.sandbox import Lab, SandboxHost
+from deployer.sandbox import SandboxHost
 from tests.host.project import Done, OnHost, Project
 from tests.host.striking import Client, wait_for
 from tests.terminals import Terminal
-
-
-@pytest.fixture(scope="module")
-def serving(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory) -> OnHost:
-    project = Project(directory=tmp_path_factory.mktemp("serving"), hosts=(host,)).write()
-    done = project.deploy("1.0.0")
-    assert done.status == 0, done.text
-    return OnHost(lab=lab, host=host, project=project)
 
 
 def piped(project: Project, line: str) -> tuple[int, str, str]:

@@ -27,15 +27,6 @@ CONNECT_S = 3.0
 MANY_BYTES = 40_000_000
 
 
-@pytest.fixture(scope="module")
-def serving(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory) -> OnHost:
-    """The module's host, with a release that serves."""
-    project = Project(directory=tmp_path_factory.mktemp("serving"), hosts=(host,)).write()
-    done = project.deploy("1.0.0")
-    assert done.status == 0, done.text
-    return OnHost(lab=lab, host=host, project=project)
-
-
 @pytest.fixture
 def untouched(serving: OnHost) -> Iterator[OnHost]:
     """The same host; at the end of the test it must serve what it served before, by the same process."""

@@ -59,6 +59,25 @@ def launch_other(on_host: OnHost) -> tuple[str, str]:
     return new, old
 
 
+def undisturbed(wired: Tripwire) -> list[str]:
+    """Have one activation that nothing happens to; return the changes that it made."""
+    wired.arm(0)
+    watch = Watch(wired.on_host)
+    launch_other(wired.on_host)
+    watch.stands()
+    changes = wired.changes()
+    assert len(changes) > 50, changes  # the trial, the commit, and the clean-up
+    return changes
+
+
+def next_contact(wired: Tripwire, watch: Watch) -> None:
+    """Activate once more: it begins with what was left, and nothing stands in its way."""
+    wired.arm(0)
+    launch_other(wired.on_host)
+    watch.stands()
+    watch.is_whole()
+
+
 def step_of(on_host: OnHost) -> str:
     """The phase in which the activation stands, by its own last words."""
     events = on_host.sh("cat /run/deployer/shop/*.events 2>/dev/null || true")
@@ -124,19 +143,10 @@ def strike(lab: Lab, wired: Tripwire, watch: Watch, number: int, fault: str, *, 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_strike_before_any_change_ends_well(lab: Lab, wired: Tripwire, lot: Lot, fault: str) -> None:
     on_host = wired.on_host
-    wired.arm(0)
-    watch = Watch(on_host)
-    launch_other(on_host)
-    watch.stands()
-    changes = wired.changes()
-    assert len(changes) > 50, changes  # the trial, the commit, and the clean-up
+    changes = undisturbed(wired)
     for number in lot.some(range(1, len(changes) + 1), SHARES.get(fault, SHARE), f"changes, {fault}"):
         watch = Watch(on_host)
         print(f"{fault} before change {number}, {changes[number - 1]}")
         strike(lab, wired, watch, number, fault)
         _put_back(on_host)
-        # The next contact: it begins with what was left, and nothing stands in its way.
-        wired.arm(0)
-        launch_other(on_host)
-        watch.stands()
-        watch.is_whole()
+        next_contact(wired, watch)

@@ -14,7 +14,7 @@ from tests.host.faults.conftest import Lot
 from tests.host.faults.filling import DIRECTORIES, KINDS, full, own_file_systems
 from tests.host.faults.promises import Watch
 from tests.host.faults.record import Strike, record
-from tests.host.faults.test_every_step import launch_other, prepared, step_of
+from tests.host.faults.test_every_step import launch_other, next_contact, prepared, step_of, undisturbed
 from tests.host.faults.tripwire import Tripwire
 from tests.host.project import OnHost, Project, wait_for
 from tests.host.striking import Client
@@ -38,11 +38,7 @@ def is_over(on_host: OnHost) -> bool:
 @pytest.mark.parametrize("directory", DIRECTORIES)
 def test_a_full_file_system_at_any_change_ends_well(wired: Tripwire, lot: Lot, directory: str) -> None:
     on_host = wired.on_host
-    wired.arm(0)
-    watch = Watch(on_host)
-    launch_other(on_host)
-    watch.stands()
-    changes = wired.changes()
+    changes = undisturbed(wired)
     for number, kind in lot.some(product(range(1, len(changes) + 1), KINDS), SHARE, f"changes, {directory} full"):
         print(f"{directory} has no {kind} before change {number}, {changes[number - 1]}")
         watch = Watch(on_host)
@@ -56,10 +52,7 @@ def test_a_full_file_system_at_any_change_ends_well(wired: Tripwire, lot: Lot, d
         took_s = watch.stands(within_s=75)
         outcome = "new" if on_host.current == new else "old"
         record(Strike(fault=f"{directory} has no {kind}", step=step, outcome=outcome, recovery_s=took_s))
-        wired.arm(0)
-        launch_other(on_host)
-        watch.stands()
-        watch.is_whole()
+        next_contact(wired, watch)
 
 
 @pytest.mark.timeout(5400)

@@ -6,7 +6,7 @@ import pytest
 
 from deployer.sandbox import Lab, SandboxHost
 from tests.host.faults.promises import Watch
-from tests.host.faults.test_every_step import launch_other, prepared
+from tests.host.faults.test_every_step import launch_other, prepared, undisturbed
 from tests.host.faults.tripwire import Tripwire
 from tests.host.project import wait_for
 
@@ -19,13 +19,10 @@ def wired(lab: Lab, host: SandboxHost, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def first(wired: Tripwire) -> int:
     """The number of the change behind the record: the first rename of what was made ready."""
-    wired.arm(0)
-    watch = Watch(wired.on_host)
-    launch_other(wired.on_host)
-    watch.stands()
+    changes = undisturbed(wired)
     (number,) = [
         number
-        for number, line in enumerate(wired.changes(), 1)
+        for number, line in enumerate(changes, 1)
         if " mv " in line and line.split()[-1] == "/etc/default/shop.env"
     ]
     return number
