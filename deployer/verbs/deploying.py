@@ -9,6 +9,7 @@ from deployer import durations, kinds, local, plan, switch, unit
 from deployer.artifact import Artifact, load_for, obtain
 from deployer.errors import BusyError, InterruptedByUserError, LockedError, UsageError
 from deployer.events import Listing, Note, Text
+from deployer.explain import explain
 from deployer.kinds.base import Launch
 from deployer.model import Host
 from deployer.plan import Candidate, Deploy, Rollback
@@ -79,7 +80,7 @@ def show_plan(run: Run, *, artifact: str) -> int:
     def work(remote: Remote) -> str:
         found = _plan_for(run, candidate, remote, look_only=True)
         before = remote.files(found.expect) if found.expect else None
-        return plan.explain(found, config=run.config, artifact=candidate.artifact, before=before)
+        return explain(found, config=run.config, artifact=candidate.artifact, before=before)
 
     return run.engine.each(run.hosts, work, lambda host, text: run.emit(Text(name="plan", text=text, host=host.name)))
 

@@ -20,6 +20,7 @@ LAYERS = (
     {"config", "kinds", "env", "host", "output", "transport", "sandbox"},
     {"artifact", "unit"},
     {"plan", "inspect"},
+    {"explain"},
     {"remote"},
     {"activation", "engine"},
     {"queue"},

@@ -12,6 +12,7 @@ from deployer.artifact import Artifact, FileMember
 from deployer.config import loads
 from deployer.env import Environment, Variable
 from deployer.errors import BusyError, DeployerError, HostError, LockedError, UsageError
+from deployer.explain import explain
 from deployer.host.facts import Facts, Freeze, LedgerEntry, StagedRelease
 from deployer.kinds.base import Launch, Release
 from deployer.model import Secret
@@ -131,7 +132,7 @@ def test_an_id_of_the_ledgers_past_is_not_used_again() -> None:
 
 def test_the_explanation_names_variables_and_never_values() -> None:
     found = planned(after(planned(READY)), A="another-secret", B="new-secret")
-    text = plan.explain(found, config=CONFIG, artifact=ARTIFACT, before={"bin/server": "00 5", "old": "11 1"})
+    text = explain(found, config=CONFIG, artifact=ARTIFACT, before={"bin/server": "00 5", "old": "11 1"})
     assert text == (
         "prod1: shop 1.0-abababab → 1.0-abababab.2\n"
         "  release      the tree of 1.0-abababab, no upload\n"
@@ -144,7 +145,7 @@ def test_the_explanation_names_variables_and_never_values() -> None:
 
 
 def test_the_explanation_of_a_first_deploy_calls_the_unit_new() -> None:
-    text = plan.explain(planned(READY), config=CONFIG, artifact=ARTIFACT, before=None)
+    text = explain(planned(READY), config=CONFIG, artifact=ARTIFACT, before=None)
     assert "prod1: shop nothing yet → 1.0-abababab\n" in text
     assert "  unit         new\n" in text
 
@@ -154,7 +155,7 @@ def test_what_is_replaced_is_no_warning_besides(values: dict[str, str]) -> None:
     edited = after(planned(READY), unit_drift="edited", env_drift="edited")
     found = planned(replace(edited, clock_skew_s=120.0), **values)
     assert found.warnings == ("the host's clock is +120 s from this machine's",)
-    text = plan.explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
+    text = explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
     assert "  unit         as committed\n  replaces     /etc/systemd/system/shop.service was edited on the host" in text
     assert text.count("the unit file is edited") == (0 if values else 1)  # why the same is activated again
 
@@ -162,7 +163,7 @@ def test_what_is_replaced_is_no_warning_besides(values: dict[str, str]) -> None:
 def test_what_is_missing_is_a_warning_and_in_a_plan_the_reason() -> None:
     found = planned(after(planned(READY), unit_drift="missing"))
     assert found.warnings == ("the unit file is missing",)
-    text = plan.explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
+    text = explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
     assert text.count("the unit file is missing") == 1
     assert "  because      the unit file is missing\n" in text
 
@@ -228,7 +229,7 @@ def test_a_lock_does_not_stop_a_look_at_the_plan_which_tells_of_it() -> None:
         found = plan.deploy(
             CANDIDATE, host=HOST, facts=facts, environment=environment(A="secret-value"), look_only=True
         )
-        return plan.explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
+        return explain(found, config=CONFIG, artifact=ARTIFACT, before=None)
 
     text = looked(replace(READY, frozen=frozen))
     assert text.startswith("prod1: shop nothing yet → 1.0-abababab\n")
