@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from deployer.activation import Watcher
+import pytest
+
+from deployer.activation import Follower, Watcher
 from deployer.errors import DeployerError
 from deployer.events import Event, HostEnded, JournalLine, PhaseEnded, PhaseStarted
 from deployer.model import Host
 from deployer.remote import Over, Remote
+
+if TYPE_CHECKING:
+    from deployer.transport import Session
 
 OLD, NEW = "0" * 32, "1" * 32
 
@@ -140,3 +145,12 @@ def test_a_rollback_that_was_cut_off_is_not_to_be_followed_by_a_deploy() -> None
     row, error, _ = watched(begun, [], Over(committed="3", verdict="activating", evidence=()), before="3")
     assert error is not None
     assert error.hint == row.hint == "deployer status --host prod1, then run the same deploy or rollback again"
+
+
+@pytest.mark.timeout(20)
+def test_a_journal_that_has_said_all_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployer.activation.DRAIN_S", 1000.0)
+    for texts in ([], ["one", "two"]):
+        told: list[str] = []
+        Follower(cast("Session", Lines(texts)), told.append).close(quiet_s=1000.0)
+        assert told == texts
