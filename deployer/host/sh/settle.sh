@@ -3,11 +3,11 @@
 # Done by the program of the release that was under way, or of the one before should that be gone.
 
 settle() {
-    local record id
+    local record id hint="follow it with: deployer attach; deploy and rollback wait for its end with --wait 15m"
     mkdir -p -- "$RUN_DIR"
     exec 7>"$RUN_DIR/lock"
-    flock -w 60 7 || fail busy "an activation of $APP is being started" "follow it with: deployer attach; deploy and rollback wait for its end with --wait 15m"
-    is_under_way && fail busy "an activation of $APP is under way" "follow it with: deployer attach; deploy and rollback wait for its end with --wait 15m"
+    flock -w 60 7 || fail busy "an activation of $APP is being started" "$hint"
+    is_under_way && fail busy "an activation of $APP is under way" "$hint"
     for record in "$WRITE_AHEAD" "$MARKER"; do
         [[ -e $record ]] || continue
         while IFS= read -r id; do
