@@ -59,6 +59,10 @@ class Remote:
 
     def probe(self, *, digest: str = "", env: bool = False, health: bool = False) -> Facts:
         """Return what the host is like now."""
+        facts = self._look(digest, env=env, health=health)
+        return self._look(digest, env=env, health=health) if facts.is_torn else facts
+
+    def _look(self, digest: str, *, env: bool, health: bool) -> Facts:
         lines = self._run("probe", self.app.user, digest, _yes(env), _yes(health))
         return parse(lines, host=self.host.name, now_s=time.time())
 

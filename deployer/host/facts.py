@@ -90,6 +90,7 @@ class Facts:
     committing: bool = False
     trial: dict[str, str] = field(default_factory=dict)
     under_way: bool = False
+    began_exchanging: bool = False
     frozen: Freeze | None = None
     incoming_bytes: int = 0
     health: str = ""
@@ -107,6 +108,11 @@ class Facts:
     def is_exchanging(self) -> bool:
         """May files of two releases stand side by side? A commit exchanges environment, unit and `current` one by one."""
         return self.under_way or self.committing
+
+    @property
+    def is_torn(self) -> bool:
+        """Did an exchange end while this was looked at, so that its parts may be of two moments?"""
+        return self.began_exchanging and not self.is_exchanging
 
     @property
     def activation(self) -> LedgerEntry | None:
@@ -213,6 +219,7 @@ def parse(lines: Iterable[str], *, host: str, now_s: float) -> Facts:
         committing="committing" in found,
         trial=record(found.get("trial", "")),
         under_way="under_way" in found,
+        began_exchanging="exchanging" in found,
         frozen=_freeze(found.get("frozen", "")),
         incoming_bytes=_number(found.get("incoming_bytes", "")),
         health=found.get("health", ""),

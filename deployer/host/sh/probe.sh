@@ -45,6 +45,8 @@ probe() {
     else
         fact root_problem "$(not_ours_alone)"
     fi
+    # Before the files are compared: should it be over at the end, they were perhaps compared in the midst of an exchange.
+    if [[ -e $WRITE_AHEAD ]] || is_under_way; then fact exchanging yes; fi
     current=$(committed_id)
     fact committed "$current"
     state "$UNIT"
