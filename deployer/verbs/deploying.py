@@ -216,7 +216,7 @@ def _ask_early(run: Run) -> None:
 def _heading(run: Run, artifact: Artifact) -> str:
     hosts = ", ".join(host.name for host in run.hosts) if len(run.hosts) <= MANY_HOSTS else f"{len(run.hosts)} hosts"
     name, kind = run.config.app.name, artifact.release.kind
-    return f"{name} {artifact.id} (kind {kind}, {size_text(artifact.size_bytes)}) to {hosts}"
+    return f"{name} {artifact.version} (kind {kind}, {size_text(artifact.size_bytes)}) to {hosts}"
 
 
 def _candidate(run: Run, artifact: str) -> Candidate:

@@ -40,6 +40,8 @@ class TestSameTarball:
         project.env = 'set = { GREETING = "salut" }'
         done = project.write().deploy("1.0.0")
         assert (done.status, deployed.current) == (0, f"{first}.2"), done.text
+        # Before the hosts are asked nobody knows their ids for it: it goes by its version.
+        assert done.of("note")[0]["text"].startswith("shop 1.0.0 (kind exec, ")
         assert "upload" not in phases(done.of("phase_started"))
         assert not done.of("progress")
         inodes = deployed.sh(
