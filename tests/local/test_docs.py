@@ -181,6 +181,12 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_what_stands_in_a_file_by_the_pages_is_there(path: Path) -> None:
+    for name, file in re.findall(r"`(\w+)` in `(deployer/[\w/.]+)`", text_of(path)):
+        assert re.search(rf"\b{name}\b", text_of(ROOT / file)), f"{path.name}: `{name}` is not in {file}"
+
+
 def test_the_index_names_every_page() -> None:
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert {name for name in pages if f"({name})" not in page("README.md")} == set()
