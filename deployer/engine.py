@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 from deployer.errors import DeployerError, LinkLostError
-from deployer.events import Emit, Failure, HostEnded, PhaseEnded, PhaseStarted, Verdict
+from deployer.events import Emit, Failure, HostEnded, PhaseEnded, PhaseStarted, Summary, Verdict
 from deployer.model import Config, Host
 from deployer.remote import Remote
 
@@ -146,6 +146,18 @@ class Engine:
                 tell(host, error)
         self.raise_bug()
         return worst(each.exit_code for each in ended.values())
+
+    def sum_up(
+        self, title: str, hosts: Sequence[Host], ended: Mapping[str, Ended], *, exit_code: int, begun: float
+    ) -> None:
+        """Tell of all failures, then how each host stands; what was no error of ours is raised after that."""
+        for host in hosts:
+            error = ended[host.name].error
+            if error is not None:
+                self.emit(failure(error, host=host.name))
+        rows = tuple(ended[host.name].row for host in hosts)
+        self.emit(Summary(title=title, hosts=rows, exit_code=exit_code, took_s=self.clock() - begun))
+        self.raise_bug()
 
     def raise_bug(self) -> None:
         """Raise what was no error of ours, on whichever host it was, now that the other hosts' ends are told."""

@@ -6,24 +6,21 @@ Nothing is read or run here. `explain.py` has the text that a person sees; the e
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deployer import unit
+from deployer import refusals, unit
 from deployer.env import Difference, Environment, compare, encode, parse_systemd
-from deployer.errors import BusyError, DeployerError, HostError, LockedError, UsageError
+from deployer.errors import LockedError, UsageError
 from deployer.host.facts import Facts, LedgerEntry
 from deployer.host.payload import ID_PLACEHOLDER, Payload, identity
 from deployer.host.settings import settings_text
 from deployer.kinds.base import Launch
 from deployer.model import Config, Host
-from deployer.sizes import size_text
 
 if TYPE_CHECKING:
     from deployer.artifact import Artifact
-
-OLDEST_SYSTEMD = 247
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,10 +94,10 @@ def deploy(
         LockedError: A person has frozen the app.
     """
     config, artifact = candidate.config, candidate.artifact
-    _refuse(config, host, facts)
+    refusals.refuse(config, host, facts)
     if facts.under_way and not queues:
-        raise _busy(config, host, facts)
-    locks = _locks(config, facts)
+        raise refusals.busy(config, host, facts)
+    locks = refusals.locks(config, facts)
     if facts.frozen and not look_only:
         who, unlock = facts.frozen.who, f"deployer unlock --host {host.name}"
         raise LockedError(
@@ -120,7 +117,7 @@ def deploy(
     twin = next((release for release in facts.releases if release.digest == artifact.sha256), None)
     release_id = same.id if same else _new_id(artifact.id, facts)
     if same is None and twin is None:
-        _refuse_full(config, artifact, host, facts)
+        refusals.refuse_full(config, artifact, host, facts)
     committed_unit = _unit(config, candidate.launch, release_id, committed=True)
     payload = Payload(
         trial_unit=_unit(config, candidate.launch, release_id, committed=False),
@@ -173,11 +170,11 @@ def rollback(
         UsageError: There is no such release on the host.
         BusyError, HostError: As for `deploy`; a human lock does not stop a rollback.
     """
-    _refuse(config, host, facts)
+    refusals.refuse(config, host, facts)
     if facts.under_way:
         if queues:
             return Rollback(host=host, release="", expect=facts.committed, queued=True)
-        raise _busy(config, host, facts)
+        raise refusals.busy(config, host, facts)
     is_settled = facts.active and not (facts.trial or facts.committing)
     if not to and behind and behind == facts.committed and is_settled:
         told = f"{behind} is committed and serves, as before the activation that this waited for: there is nothing to go back from"
@@ -188,7 +185,7 @@ def rollback(
             each.id for each in facts.releases if each.id.startswith(to)
         ]
         if len(matches) > 1:
-            raise ambiguous(to, matches, host)
+            raise refusals.ambiguous(to, matches, host)
         if not matches:
             raise UsageError(
                 f"no releases on {host.name} match {to!r}",
@@ -217,56 +214,6 @@ def rollback(
     )
 
 
-def ambiguous(name: str, ids: Sequence[str], host: Host) -> UsageError:
-    """Return the error for a release's name that could be several of a host's."""
-    return UsageError(
-        f"{name!r} could be any of {', '.join(ids)} on {host.name}",
-        host=host.name,
-        hint=f"deployer releases --host {host.name}",
-    )
-
-
-def problems(config: Config, host: Host, facts: Facts) -> tuple[DeployerError, ...]:
-    """Return everything about the host that stands in the way, worst first."""
-    found: list[DeployerError] = []
-
-    def add(message: str, hint: str) -> None:
-        found.append(HostError(message, host=host.name, hint=hint))
-
-    if facts.systemd < OLDEST_SYSTEMD:
-        add(
-            f"{host.name} has systemd {facts.systemd or '?'}; {OLDEST_SYSTEMD} or newer is needed",
-            "Debian 11, Ubuntu 22.04, RHEL 9 and later have it",
-        )
-    if facts.missing_tools:
-        add(f"{host.name} lacks {', '.join(facts.missing_tools)}", "install them with the host's package manager")
-    if facts.root_problem:
-        root = config.app.root
-        add(
-            facts.root_problem, f"on the host: ls -ld {root}, then chown root:root {root}; or set [app] root to another"
-        )
-    if facts.read_only:
-        add(
-            f"the file system of {config.app.root} on {host.name} is read-only",
-            f"on the host: findmnt -T {config.app.root}, then mount -o remount,rw; or set [app] root",
-        )
-    if not facts.group:
-        add(f"there is no user {config.app.user!r} on {host.name}", f"deployer setup --host {host.name}")
-    if facts.unit.get("LoadState") == "masked":
-        add(
-            f"{config.app.unit} is masked on {host.name}",
-            f"systemctl unmask {config.app.unit}, if that is meant to end",
-        )
-    where = facts.unit.get("FragmentPath", "")
-    ours = (str(config.app.unit_path), str(config.app.trial_path))
-    if facts.unit.get("LoadState") == "loaded" and where and where not in ours and not facts.committed:
-        add(
-            f"{config.app.unit} is a unit of {host.name}'s own already: {where}",
-            "give the app a name of its own in [app] name; if the two are the same service, take that unit away first",
-        )
-    return tuple(found)
-
-
 def failed_last(facts: Facts, ids: Collection[str]) -> LedgerEntry | None:
     """Return the verdict on these releases, of one tarball perhaps, if they did not hold when one was last tried."""
     tried = [entry for entry in facts.ledger if entry.id in ids and entry.event in ("good", "bad")]
@@ -275,40 +222,6 @@ def failed_last(facts: Facts, ids: Collection[str]) -> LedgerEntry | None:
 
 def failed_text(entry: LedgerEntry) -> str:
     return f"{entry.id} was tried at {entry.at} and did not hold: {entry.cause}"
-
-
-def _refuse(config: Config, host: Host, facts: Facts) -> None:
-    found = problems(config, host, facts)
-    if found:
-        first = found[0]
-        raise HostError(
-            first.message, host=host.name, hint=first.hint, details=tuple(each.message for each in found[1:])
-        )
-
-
-def _busy(config: Config, host: Host, facts: Facts) -> BusyError:
-    """Return the error for a host on which an activation is under way: what, whose, since when."""
-    found = facts.activation
-    release = found.id if found else facts.trial.get("to", "")
-    who = found.who if found else facts.trial.get("who", "")
-    text = f"another activation of {config.app.name} is under way on {host.name}"
-    text += f": {release}" if release else ""
-    text += f", started by {who}" if who else ""
-    return BusyError(
-        f"{text} at {found.at}" if found else text,
-        host=host.name,
-        hint=f"deployer attach --host {host.name} follows it; deploy and rollback wait for its end with --wait 15m",
-    )
-
-
-def _refuse_full(config: Config, artifact: Artifact, host: Host, facts: Facts) -> None:
-    needed = artifact.size_bytes - facts.incoming_bytes + artifact.unpacked_bytes + (16 << 20)
-    if facts.free_bytes < needed:
-        raise HostError(
-            f"{config.app.root} on {host.name} has {size_text(facts.free_bytes)} free, and this release needs {size_text(needed)}",
-            host=host.name,
-            hint=f"deployer prune --host {host.name}, or make room",
-        )
 
 
 def _new_id(base: str, facts: Facts) -> str:
@@ -356,11 +269,6 @@ def _unit_diff(facts: Facts, text: str, release_id: str) -> tuple[str, ...]:
     before, after = pinned(facts.unit_text, facts.committed), pinned(text, release_id)
     diff = difflib.unified_diff(before, after, "committed", "new", lineterm="", n=1)
     return tuple(line for line in diff if facts.unit_text and not line.startswith(("---", "+++")))
-
-
-def _locks(config: Config, facts: Facts) -> tuple[str, ...]:
-    found = facts.frozen
-    return (f"{found.who} has locked {config.app.name} {found.span}: {found.reason}",) if found else ()
 
 
 def _warnings(facts: Facts) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
-"""Deploy, rollback and attach over many hosts: prepare all, then activate in waves; a failed wave stops the rest.
+"""Deploy and rollback over many hosts: prepare all, then activate in waves; a failed wave stops the rest.
 
-An activation runs on its host by itself. When the link breaks, we connect again and go on watching; when we are
-interrupted, it goes on, and the summary says how to attach.
+An activation runs on its host by itself. When we are interrupted, it goes on, and the summary says how to attach.
 """
 
 from __future__ import annotations
@@ -10,21 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from deployer.activation import Watcher
-from deployer.engine import Ended, Engine, Phases, failure, worst
+from deployer.attach import watched, watcher_of
+from deployer.engine import Ended, Engine, Phases, worst
 from deployer.errors import (
     DamagedUploadError,
     DeployerError,
-    HostKeyError,
     InterruptedByUserError,
     LinkLostError,
     LockedError,
-    NotLetInError,
-    UnreachableError,
-    UsageError,
 )
-from deployer.events import HostEnded, Note, Progress, Summary, Verdict
-from deployer.host.facts import Facts, LedgerEntry
+from deployer.events import HostEnded, Note, Progress, Verdict
 from deployer.model import Host
 from deployer.plan import Candidate, Deploy, Rollback
 from deployer.queue import Queue
@@ -32,9 +26,6 @@ from deployer.remote import Launched, Remote
 from deployer.sizes import size_text
 
 P = TypeVar("P", Deploy, Rollback)
-
-GRACE_S = 30.0
-"""How much longer than an activation may take we try to reach its host again."""
 
 
 @dataclass(kw_only=True)
@@ -80,15 +71,8 @@ class Switch(Generic[P]):
             self._activate_all()
         except KeyboardInterrupt:
             self._interrupted()
-        for host in self.hosts:
-            error = self._ended[host.name].error
-            if error is not None:
-                self.engine.emit(failure(error, host=host.name))
-        rows = tuple(self._ended[host.name].row for host in self.hosts)
         code = self._exit_code()
-        took_s = self.engine.clock() - begun
-        self.engine.emit(Summary(title=self._called(), hosts=rows, exit_code=code, took_s=took_s))
-        self.engine.raise_bug()
+        self.engine.sum_up(self._called(), self.hosts, self._ended, exit_code=code, begun=begun)
         return code
 
     def _called(self) -> str:
@@ -149,7 +133,7 @@ class Switch(Generic[P]):
     def _activated(self, remote: Remote, *, migrate: bool) -> Ended:
         host = remote.host
         plan, token = self._plans[host.name], self.engine.token()
-        watcher = _watcher(self.engine, host, release=plan.release, before=plan.expect)
+        watcher = watcher_of(self.engine, host, release=plan.release, before=plan.expect)
         launched = Launched()
         self._asked.add(host.name)
         try:
@@ -188,7 +172,7 @@ class Switch(Generic[P]):
             if host.name in self._asked and host.name not in self._ended:
                 plan = self._plans[host.name]
                 row = replace(
-                    _watcher(self.engine, host, release=plan.release, before=plan.expect).unknown(), took_s=0.0
+                    watcher_of(self.engine, host, release=plan.release, before=plan.expect).unknown(), took_s=0.0
                 )
                 goes_on = "goes" if host.name in self._launched else "may have begun and goes"
                 error = InterruptedByUserError(
@@ -248,90 +232,10 @@ def planned(engine: Engine, remote: Remote, plan_for: Callable[[Remote], P]) -> 
     return plan
 
 
-def attach(
-    engine: Engine,
-    hosts: Sequence[Host],
-    *,
-    learn: Callable[[Remote], None],
-    cut_off: Callable[[Facts], LedgerEntry | None],
-) -> int:
-    """Follow the activations that are under way on these hosts; return the exit status.
-
-    Args:
-        learn: Takes in what must be hidden of a host, before anything of it is shown.
-        cut_off: Gives how the last activation began, if it was cut off.
-    """
-    begun = engine.clock()
-
-    def follow(host: Host) -> Ended:
-        remote = engine.remote(host)
-        learn(remote)
-        facts = remote.probe()
-        watcher = _watcher(engine, host, release=facts.trial.get("to", ""), before=facts.trial.get("from", ""))
-        watcher.was = facts.trial.get("was", "")
-        try:
-            return watched(engine, host, watcher, token="", cursor=facts.trial.get("cursor", ""))
-        except UsageError as none:
-            error = none
-            # A boot forgets the events; the ledger stays.
-            if cut := cut_off(facts):
-                text = f"{none.message}; the last one, of {cut.id}, was cut off, most likely by a power cut or reboot"
-                error = UsageError(text, host=host.name, hint=f"deployer status --host {host.name}")
-            row = _row(host, "failed", None, error.message, hint=error.hint)
-            return Ended(row=replace(row, release=facts.committed), error=error)
-
-    ended = engine.on_all(hosts, follow)
-    for host in hosts:
-        error = ended[host.name].error
-        if error is not None:
-            engine.emit(failure(error, host=host.name))
-    rows = tuple(ended[host.name].row for host in hosts)
-    code = worst(each.exit_code for each in ended.values())
-    title = f"attach {engine.config.app.name}"
-    engine.emit(Summary(title=title, hosts=rows, exit_code=code, took_s=engine.clock() - begun))
-    engine.raise_bug()
-    return code
-
-
-def watched(engine: Engine, host: Host, watcher: Watcher, *, token: str, cursor: str) -> Ended:
-    """Watch an activation to its end, through as many connections as it takes within its own time limits."""
-    health, service = engine.config.health, engine.config.service
-    migrate_s = len(service.migrate) * service.migrate_timeout_s
-    deadline = engine.clock() + 2 * (health.timeout_s + service.stop_timeout_s) + migrate_s + GRACE_S
-    pause_s = 1.0
-    while True:
-        try:
-            row, error = watcher.watch(engine.remote(host), token=token, cursor=cursor)
-            return Ended(row=row, error=error)
-        except (HostKeyError, NotLetInError) as error:
-            return Ended(row=watcher.unknown(), error=error)
-        except UnreachableError as error:
-            if engine.stopped.is_set():  # it was closed here, by an interrupt
-                return Ended(row=watcher.unknown(), error=error)
-            text = f"the link is gone ({error.message}); the activation goes on by itself, connecting again"
-            engine.emit(Note(level="warning", text=text, host=host.name))
-            token, cursor = watcher.token or token, watcher.cursor or cursor
-            if engine.clock() > deadline or engine.stopped.wait(pause_s):
-                return Ended(row=watcher.unknown(), error=error)
-            pause_s = min(pause_s * 2, 10)
-
-
 def waves(hosts: Sequence[Host], parallel: int) -> tuple[tuple[Host, ...], ...]:
     """Return the order in which hosts are activated: the first alone, as canary, then `parallel` at a time."""
     starts = range(1, len(hosts), parallel)
     return (*((hosts[0],) for _ in hosts[:1]), *(tuple(hosts[at : at + parallel]) for at in starts))
-
-
-def _watcher(engine: Engine, host: Host, *, release: str, before: str) -> Watcher:
-    return Watcher(
-        host=host,
-        unit=engine.config.app.unit,
-        release=release,
-        before=before,
-        emit=engine.emit,
-        mask=engine.mask,
-        clock=engine.clock,
-    )
 
 
 def _row(host: Host, verdict: Verdict, plan: Deploy | Rollback | None, text: str, *, hint: str = "") -> HostEnded:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from deployer import artifact, kinds, plan, unit
+from deployer import artifact, kinds, plan, refusals, unit
 from deployer.engine import failure
 from deployer.errors import DeployerError, UnreachableError, UsageError
 from deployer.events import Listing
@@ -57,7 +57,7 @@ def check(run: Run) -> int:
     def done(host: Host, found: tuple[Facts, list[tuple[str, str]]]) -> None:
         facts, judged = found
         add(host.name, "reach", f"{facts.os}, systemd {facts.systemd}, {facts.machine}; root")
-        for problem in plan.problems(config, host, facts):
+        for problem in refusals.problems(config, host, facts):
             add(host.name, "host", problem.message, ok=False, hint=problem.hint)
         # No obstacle: it is tried again, and may hold where its environment or the host has changed.
         if failed := plan.failed_last(facts, _of_tarball(facts, release)):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from deployer import durations, kinds, local, plan, switch, unit
+from deployer import attach as attaching
+from deployer import durations, kinds, local, plan, unit
 from deployer.artifact import Artifact, load_for, obtain
 from deployer.errors import BusyError, InterruptedByUserError, LockedError, UsageError
 from deployer.events import Listing, Note, Text
@@ -124,7 +125,7 @@ def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int,
 
 
 def attach(run: Run) -> int:
-    return switch.attach(run.engine, run.hosts, learn=run.learn, cut_off=history.cut_off)
+    return attaching.attach(run.engine, run.hosts, learn=run.learn, cut_off=history.cut_off)
 
 
 def build(run: Run) -> int:

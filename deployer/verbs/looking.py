@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deployer import plan
+from deployer import refusals
 from deployer.env import compare, parse_systemd
 from deployer.errors import InterruptedByUserError, UsageError
 from deployer.events import JournalLine, Listing, Note
@@ -181,7 +181,7 @@ def _span(facts: Facts, release: str, host: Host) -> history.Span:
     if not ids:
         raise UsageError(f"no activation of {release!r} in the ledger of {host.name}", hint=hint)
     if len({each.rpartition("-")[0] for each in ids}) > 1:
-        raise plan.ambiguous(release, ids, host)
+        raise refusals.ambiguous(release, ids, host)
     return history.span(facts, ids)
 
 

@@ -335,8 +335,8 @@ def test_without_the_refusal_a_unit_of_the_hosts_own_would_be_hidden(
         assert f"own already: {before}" in project.run(*words).of("failure")[0]["message"]
         assert serving.sh("pgrep -xf '/bin/sleep 4711'") == own.unit("MainPID")
         unrefused = (
-            "import deployer.plan as plan\nwhole = plan.problems\n"
-            "plan.problems = lambda *a: tuple(each for each in whole(*a) if 'own already' not in each.message)\n"
+            "import deployer.refusals as them\nwhole = them.problems\n"
+            "them.problems = lambda *a: tuple(each for each in whole(*a) if 'own already' not in each.message)\n"
         )
         done = project.run(*words, environ=program_patched(tmp_path, unrefused))
         assert done.status == 0, done.text

@@ -192,3 +192,11 @@ def test_check_tells_of_a_tarball_that_did_not_hold_before(tmp_path: Path) -> No
     again = Seen(config, {"web1": ledger(("bad", release), ("good", f"{release}.2"))})
     assert checking.check(again) == 0
     assert [row for row in again.rows() if row[:2] == ("web1", "artifact")] == []
+
+
+def test_attach_to_a_host_out_of_reach_claims_nothing_of_it(seen: Callable[..., Seen]) -> None:
+    run = seen({"web1": UnreachableError("web1 does not answer", hint="is it up?"), "web2": READY})
+    assert deploying.attach(run) == 5
+    (summary,) = [event for event in run.told if isinstance(event, Summary)]
+    row = summary.hosts[0]
+    assert (row.verdict, row.text, row.hint) == ("unknown", "web1 does not answer", "is it up?")
