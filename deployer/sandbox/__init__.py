@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deployer.sandbox.commands import Completed, install_line, missing
-    from deployer.sandbox.entries import as_host, host_entry, names_off, overlay_hosts
+    from deployer.sandbox.entries import as_host, host_entry, hosts_off, overlay_hosts
     from deployer.sandbox.lab import DEFAULT_NAME, DEFAULT_SUITE, Lab
     from deployer.sandbox.rootfs import SUITES, built_rootfs, cache_directory
     from deployer.sandbox.state import SandboxHost, state_directory
@@ -27,9 +27,9 @@ __all__ = [
     "built_rootfs",
     "cache_directory",
     "host_entry",
+    "hosts_off",
     "install_line",
     "missing",
-    "names_off",
     "overlay_hosts",
     "state_directory",
 ]
@@ -37,7 +37,7 @@ __all__ = [
 # Imported when first asked for: who only wants `overlay_hosts` for a deploy loads nothing that runs processes.
 _HOMES = {
     "commands": ("Completed", "install_line", "missing"),
-    "entries": ("as_host", "host_entry", "names_off", "overlay_hosts"),
+    "entries": ("as_host", "host_entry", "hosts_off", "overlay_hosts"),
     "lab": ("DEFAULT_NAME", "DEFAULT_SUITE", "Lab"),
     "rootfs": ("SUITES", "built_rootfs", "cache_directory"),
     "state": ("SandboxHost", "state_directory"),

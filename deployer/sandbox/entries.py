@@ -42,6 +42,6 @@ def overlay_hosts(directory: Path | None = None) -> tuple[Host, ...]:
     return tuple(as_host(host) for host in State(directory or state_directory()).hosts() if host.running)
 
 
-def names_off(directory: Path) -> tuple[str, ...]:
-    """The names of a lab's hosts that are there and do not run."""
-    return tuple(host.name for host in State(directory).hosts() if not host.running)
+def hosts_off(directory: Path) -> tuple[Host, ...]:
+    """A lab's hosts that are there and do not run."""
+    return tuple(as_host(host) for host in State(directory).hosts() if not host.running)

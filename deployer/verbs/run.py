@@ -18,7 +18,7 @@ from deployer import config as configs
 from deployer import unit
 from deployer.engine import Engine
 from deployer.env import Environment, Sources, collect, for_host
-from deployer.errors import DeployerError, UsageError
+from deployer.errors import DeployerError, UnreachableError, UsageError
 from deployer.events import Event, Listing, Note
 from deployer.hints import with_config
 from deployer.masking import Masks
@@ -72,7 +72,7 @@ class Run:
     def hosts(self) -> tuple[Host, ...]:
         """The hosts that are meant: configured ones, and sandbox hosts by their names."""
         running, off = self._sandbox_hosts()
-        return configs.select_hosts(self.config, self.wanted, extra=running, off=off)
+        return configs.select_hosts(self.config, self.wanted, extra=running, off=[host.name for host in off])
 
     @property
     def host(self) -> Host:
@@ -245,23 +245,34 @@ class Run:
     def _connect(self, host: Host) -> Remote:
         from deployer.transport import connect
 
-        link = connect(
-            host,
-            self.config.ssh,
-            prompt=self.ask_secret,
-            environ=self.environ,
-            note=lambda text: self.note(text, host=host.name),
-        )
+        try:
+            link = connect(
+                host,
+                self.config.ssh,
+                prompt=self.ask_secret,
+                environ=self.environ,
+                note=lambda text: self.note(text, host=host.name),
+            )
+        except UnreachableError as error:
+            if asleep := self._asleep_at(host.address):
+                error.hint = f"it is the sandbox host {asleep}, which is off: deployer sandbox boot --name {asleep}"
+            raise
         return Remote(link, host=host, app=self.config.app, step_timeout_s=self.config.ssh.step_timeout_s)
 
-    def _sandbox_hosts(self) -> tuple[tuple[Host, ...], tuple[str, ...]]:
-        """Return the sandbox hosts that run, and the names of those that are off."""
+    def _sandbox_hosts(self) -> tuple[tuple[Host, ...], tuple[Host, ...]]:
+        """Return the sandbox hosts that run, and those that are off."""
         if not self.wanted and self.config.hosts:
             return (), ()
-        from deployer.sandbox import names_off, overlay_hosts, state_directory
+        from deployer.sandbox import hosts_off, overlay_hosts, state_directory
 
         directory = state_directory(self.environ)
-        return overlay_hosts(directory), names_off(directory)
+        return overlay_hosts(directory), hosts_off(directory)
+
+    def _asleep_at(self, address: str) -> str:
+        """Return the name of the sandbox host that is off and has this address; empty where there is none."""
+        from deployer.sandbox import hosts_off, state_directory
+
+        return next((host.name for host in hosts_off(state_directory(self.environ)) if host.address == address), "")
 
 
 def _nothing() -> None:

@@ -17,6 +17,7 @@ from deployer.sandbox.processes import current
 from deployer.sandbox.state import State
 
 SSH = """#!/bin/sh
+[ "$1" != -G ] || exec /usr/bin/ssh "$@"
 for last; do :; done
 echo "asked for $last"
 echo "and an error" >&2
@@ -26,14 +27,14 @@ exit 7
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A directory with a sandbox of made-up hosts, and an `ssh` that goes nowhere."""
+    """A directory with a sandbox of made-up hosts, and an `ssh` that goes nowhere and only reads its configuration."""
 
     directory: Path
     state: State
 
     def add(self, name: str, *, number: int, running: bool) -> None:
         self.state.host_directory(name).mkdir(parents=True)
-        self.state.record(name, number=number, address=f"192.0.2.{number}", suite="bookworm", rootfs=Path("/nowhere"))
+        self.state.record(name, number=number, address=f"127.0.0.{number}", suite="bookworm", rootfs=Path("/nowhere"))
         if running:
             # We are its supervisor, as far as a record tells.
             (self.state.host_directory(name) / "supervisor").write_text(current().record)
@@ -55,11 +56,13 @@ class Place:
             check=False,
         )
 
-    def failure(self, *words: str) -> dict[str, Any]:
-        """Return the one event of a run that is refused."""
+    def failure(self, *words: str, status: int = 2) -> dict[str, Any]:
+        """Return the one failure of a run that is refused."""
         done = self.run(*words, "--output", "json")
-        (event,) = map(json.loads, done.stdout.splitlines())
-        assert (done.returncode, done.stderr, event["type"]) == (2, "", "failure"), event
+        (event,) = [
+            event for event in map(json.loads, done.stdout.splitlines()) if not event["type"].startswith("phase_")
+        ]
+        assert (done.returncode, done.stderr, event["type"]) == (status, "", "failure"), event
         return dict(event)
 
 
@@ -154,3 +157,14 @@ def test_a_config_without_hosts_names_the_ones_of_the_sandbox(place: Place) -> N
     failure = place.failure("status")
     assert "no host was named" in failure["message"]
     assert failure["hint"] == "name one with --host; known hosts: sandbox1"
+
+
+def test_a_host_of_the_config_that_is_a_sandbox_host_and_off_is_told_so(place: Place) -> None:
+    config = 'app = { name = "shop", user = "app" }\nservice = { exec_start = "x" }\n'
+    table = '[hosts.mine]\naddress = "127.0.0.12"\nport = 1\nuser = "root"\n'
+    (place.directory / "deploy.toml").write_text(f"{config}{table}")
+    event = place.failure("ping", "--config", "deploy.toml", status=5)
+    assert (event["host"], event["hint"]) == (
+        "mine",
+        "it is the sandbox host web1, which is off: deployer sandbox boot --name web1",
+    )

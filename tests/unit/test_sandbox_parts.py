@@ -20,8 +20,8 @@ from deployer.sandbox import (
     cache_directory,
     commands,
     host_entry,
+    hosts_off,
     missing,
-    names_off,
     overlay_hosts,
     state_directory,
 )
@@ -274,7 +274,7 @@ def test_only_running_hosts_are_offered_to_a_deploy(state: State, host: SandboxH
         ),
     )
     assert overlay_hosts(state.directory / "none") == ()
-    assert names_off(state.directory) == ("off",)
+    assert [host.name for host in hosts_off(state.directory)] == ["off"]
 
 
 def test_offering_hosts_loads_nothing_that_runs_processes() -> None:
