@@ -17,7 +17,7 @@ from deployer.errors import HostKeyError, UnreachableError
 from deployer.model import Host, Ssh
 from deployer.sandbox import Lab, SandboxHost
 from deployer.transport import Connection, algorithms, hostkeys
-from tests.host.test_transport_on_host import QUICK, Box, keygen, raised
+from tests.host.transport.box import QUICK, Box, keygen, raised
 
 HOPS = {"first jump host": 2301, "second jump host": 2302, "target": 2303}
 
