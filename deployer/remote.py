@@ -198,7 +198,8 @@ class Remote:
                 elif word == "event":
                     on_event(json_object(rest))
                 elif word == "evidence":
-                    evidence = tuple(decoded(rest).splitlines())
+                    # Not splitlines(): a line of an app may hold other separators than the journal's.
+                    evidence = tuple(decoded(rest).removesuffix("\n").split("\n"))
                 elif word == "over":
                     committed, _, verdict = rest.partition(" ")
                     return Over(committed="" if committed == "-" else committed, verdict=verdict, evidence=evidence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.host.project import OnHost, Project
+from tests.host.project import Done, OnHost, Project
 
 # Found before the real one by what our scripts run: a journal that is slow to begin, as on a busy host.
 SLOW_JOURNALCTL = "/usr/local/sbin/journalctl"
@@ -34,3 +34,29 @@ def test_the_evidence_of_a_failed_start_lacks_no_line(project: Project, bare: On
     assert "Stopping shop.service" in kept
     assert "bye" in kept
     assert "cannot boot: no database" in kept
+
+
+# Overwrites its line and knows no UTF-8, on its way up and on its way down.
+ODD_SERVER = b"""#!/usr/bin/perl
+use strict; use IO::Socket::INET; $| = 1;
+$SIG{TERM} = sub { print "caf\\xe9 bye\\n"; exit 0 };
+print "progress 1\\rprogress 2: @WORD@\\ncaf\\xe9 @WORD@\\n";
+die "gone\\n" if '@WORD@' eq 'the cause';
+my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 4000, Listen => 8, ReuseAddr => 1) or die;
+while (my $client = $socket->accept) { <$client>; print $client "HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\n" }
+"""
+
+
+def test_evidence_keeps_lines_that_are_no_plain_text(project: Project, bare: OnHost) -> None:
+    def deploy(version: str, word: str) -> Done:
+        server = ODD_SERVER.replace(b"@WORD@", word.encode())
+        return project.run("deploy", "--artifact", str(project.tarball(version, files={"bin/server": server})))
+
+    first = deploy("2.0.0", "all is well")
+    assert first.status == 0, first.text
+    failed = deploy("2.1.0", "the cause")
+    (failure,) = failed.of("failure")
+    told = [line.partition("]: ")[2] for line in failure["evidence"]]
+    assert "progress 1\rprogress 2: the cause" in told, told
+    assert "caf\ufffd the cause" in told
+    assert not [line for line in told if "blob data" in line or "bye" in line], told

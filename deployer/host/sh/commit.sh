@@ -252,7 +252,8 @@ keep_evidence() {
     if [[ -n ${CURSOR:-} ]]; then
         matches
         # Not --after-cursor: where the line at the cursor is another unit's, systemd 252 passes over the first of ours.
-        timeout 20 journalctl --no-pager -q -o short-iso --cursor="$CURSOR" "${MATCHES[@]}" 2>/dev/null |
+        # --all: a line with a carriage return, or of no UTF-8, would come as "[32B blob data]".
+        timeout 20 journalctl --no-pager -q --all -o short-iso --cursor="$CURSOR" "${MATCHES[@]}" 2>/dev/null |
             tail -n 1000 | masked >"$directory/$TOKEN.journal" || true
     fi
     # The last five are enough.
