@@ -83,7 +83,9 @@ def watched(engine: Engine, host: Host, watcher: Watcher, *, token: str, cursor:
     pause_s = 1.0
     while True:
         try:
-            row, error = watcher.watch(engine.remote(host), token=token, cursor=cursor)
+            # Nobody may be there to answer, and the activation does not wait.
+            with engine.asking_until(host, deadline):
+                row, error = watcher.watch(engine.remote(host), token=token, cursor=cursor)
             return Ended(row=row, error=error)
         except (HostKeyError, NotLetInError) as error:
             return Ended(row=watcher.unknown(), error=error)

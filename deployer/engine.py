@@ -7,6 +7,7 @@ becomes a row and not the end of the others, and how Ctrl-C frees everything tha
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -66,6 +67,7 @@ class Engine:
     mask: Callable[[str], str] = str
     clock: Callable[[], float] = time.monotonic
     stopped: threading.Event = field(default_factory=threading.Event)
+    _ask_until: dict[str, float] = field(default_factory=dict)
     _bugs: list[Exception] = field(default_factory=list)
     _open: dict[str, Remote] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -91,6 +93,19 @@ class Engine:
                     return remote
             remote.link.close()
             raise _interrupted(host)
+
+    @contextlib.contextmanager
+    def asking_until(self, host: Host, deadline: float) -> Iterator[None]:
+        """Give up at `deadline`, of `clock`, what is asked about this host while this is entered."""
+        self._ask_until[host.name] = deadline
+        try:
+            yield
+        finally:
+            del self._ask_until[host.name]
+
+    def is_too_late_to_ask(self, host: Host) -> bool:
+        """Tell whether an answer about this host would be of no more use."""
+        return self.stopped.is_set() or self.clock() > self._ask_until.get(host.name, math.inf)
 
     def close(self) -> None:
         """Close every connection; whatever waits on one is freed."""

@@ -147,8 +147,7 @@ class Connection:
 
         return sudo.decide(
             host=self.host.name,
-            login=self.login,
-            place=self.place,
+            target=self._link.target,
             run=lambda script: self.run(script, name="sudo-probe", timeout_s=self._ssh.step_timeout_s, root=False),
             attempt=attempt,
             prompt=prompt,

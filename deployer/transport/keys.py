@@ -260,8 +260,10 @@ class KeyRing:
         ]
 
     def _open(self, file: KeyFile) -> PKey | None:
+        known = _known_as(file)
+        if known in _opened:  # whoever is being asked for another one need not be waited for
+            return _opened[known]
         with asking:
-            known = _known_as(file)
             if known not in _opened:
                 key = self._load(file) if file.encrypted else self._try(file, None)
                 if key is None and not file.encrypted:

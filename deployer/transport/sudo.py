@@ -1,7 +1,8 @@
 """Becoming root: decided once for a connection, without ever showing a password.
 
 A login as root needs nothing. Otherwise sudo is asked whether it wants a password; if so, it comes from
-`$DEPLOYER_SUDO_PASSWORD` or a prompt, is checked, and from then on goes to sudo on stdin alone.
+`$DEPLOYER_SUDO_PASSWORD` or a prompt, is checked, and from then on goes to sudo on stdin alone. What was typed is
+asked for once in the life of the program, however many connections to that host it takes; no other host gets it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from deployer.errors import NotLetInError
 from deployer.model import Secret
 from deployer.transport.scripts import Elevation, Reply
+from deployer.transport.ssh_config import Target
 
 PASSWORD_VARIABLE = "DEPLOYER_SUDO_PASSWORD"  # noqa: S105 - the name of the variable
 
@@ -27,6 +29,9 @@ LC_ALL=C {_WITHOUT_PASSWORD} /bin/bash -c "exit 0" </dev/null && exit 10
 exit 12
 """
 
+# The whole target and not its address alone: behind another jump host the same address is another host.
+_taken: dict[Target, Secret] = {}
+
 Ask = Callable[[str], Secret | None]
 RunPlain = Callable[[str], Reply]
 TryPassword = Callable[[Elevation], Reply]
@@ -35,8 +40,7 @@ TryPassword = Callable[[Elevation], Reply]
 def decide(
     *,
     host: str,
-    login: str,
-    place: str,
+    target: Target,
     run: RunPlain,
     attempt: TryPassword,
     prompt: Ask,
@@ -51,6 +55,7 @@ def decide(
     Raises:
         NotLetInError: sudo is not there, does not let this user, or did not take the password (asked for twice).
     """
+    login, place = target.user, target.place
     reply = run(_PROBE)
     if reply.status == 0:
         return Elevation()
@@ -62,13 +67,22 @@ def decide(
             host=host,
             hint=f"log in as root (user of [hosts.{host}]), or install sudo there",
         )
-    return _with_password(reply, host=host, login=login, place=place, attempt=attempt, prompt=prompt, environ=environ)
+    given = environ.get(PASSWORD_VARIABLE, "")
+    if not given and (known := _taken.get(target)) is not None:
+        elevation = Elevation(words=_WITH_PASSWORD, password=known)
+        if attempt(elevation).status == 0:
+            return elevation
+        _taken.pop(target, None)  # it was changed there meanwhile
+    elevation = _with_password(reply, host=host, target=target, attempt=attempt, prompt=prompt, given=given)
+    if not given and elevation.password is not None:
+        _taken[target] = elevation.password
+    return elevation
 
 
 def _with_password(
-    said: Reply, *, host: str, login: str, place: str, attempt: TryPassword, prompt: Ask, environ: Mapping[str, str]
+    said: Reply, *, host: str, target: Target, attempt: TryPassword, prompt: Ask, given: str
 ) -> Elevation:
-    given = environ.get(PASSWORD_VARIABLE, "")
+    login, place = target.user, target.place
     questions = [f"sudo password for {login} on {place}", f"sudo did not take that; password for {login} on {place}"]
     password = Secret(given) if given else prompt(questions.pop(0))
     if password is None:

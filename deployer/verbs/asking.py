@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 import select
 import termios
-import threading
+from collections.abc import Callable
 
 from deployer.model import Secret
 
 _LOOK_S = 0.2
 
 
-def secret(question: str, *, stopped: threading.Event) -> Secret | None:
-    """Ask without echo and return the line; None once `stopped` is set, or at the end of input.
+def secret(question: str, *, is_given_up: Callable[[], bool]) -> Secret | None:
+    """Ask without echo and return the line; None once `is_given_up` says so, or at the end of input.
 
     True afterwards: the terminal echoes as it did before.
 
@@ -30,7 +30,7 @@ def secret(question: str, *, stopped: threading.Event) -> Secret | None:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, quiet)
         try:
             os.write(terminal, f"{question}: ".encode())
-            return _line(terminal, stopped)
+            return _line(terminal, is_given_up)
         finally:
             termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
             os.write(terminal, b"\n")
@@ -38,11 +38,11 @@ def secret(question: str, *, stopped: threading.Event) -> Secret | None:
         os.close(terminal)
 
 
-def _line(terminal: int, stopped: threading.Event) -> Secret | None:
+def _line(terminal: int, is_given_up: Callable[[], bool]) -> Secret | None:
     typed = b""
     while not typed.endswith(b"\n"):
         ready, _, _ = select.select([terminal], [], [], _LOOK_S)
-        if stopped.is_set():
+        if is_given_up():
             return None
         if ready:
             data = os.read(terminal, 4096)

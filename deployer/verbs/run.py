@@ -199,12 +199,12 @@ class Run:
         """Is there somebody to ask?"""
         return sys.stdin.isatty() and sys.stderr.isatty() and not self.is_for_programs
 
-    def ask_secret(self, question: str) -> Secret | None:
-        """Ask for a passphrase or password on the terminal; None where nobody can answer."""
+    def ask_secret(self, question: str, *, host: Host) -> Secret | None:
+        """Ask for a passphrase or password on the terminal; None where nobody can answer, or nobody did in time."""
         if not self.at_terminal:
             return None
         with self._asking, self.paused():
-            return asking.secret(question, stopped=self.engine.stopped)
+            return asking.secret(question, is_given_up=lambda: self.engine.is_too_late_to_ask(host))
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no on the terminal; without one the answer is yes, as every question has its flag."""
@@ -249,7 +249,7 @@ class Run:
             link = connect(
                 host,
                 self.config.ssh,
-                prompt=self.ask_secret,
+                prompt=lambda question: self.ask_secret(question, host=host),
                 environ=self.environ,
                 note=lambda text: self.note(text, host=host.name),
             )

@@ -21,6 +21,7 @@ import pytest
 from deployer.sandbox import Lab, SandboxHost
 from tests.host.project import Done, OnHost, Project
 from tests.host.striking import Client, wait_for
+from tests.terminals import Terminal
 
 CAREFUL_PASSWORD = "sandbox-only"
 CONNECT_S = 3.0
@@ -213,6 +214,32 @@ def test_a_login_with_a_sudo_password_deploys(project: Project, serving: OnHost)
     assert (done.status, serving.version) == (0, "1.3.0"), done.text
     assert CAREFUL_PASSWORD not in done.text
     assert serving.is_consistent()
+
+
+def test_a_sudo_password_is_asked_for_once_however_often_the_link_breaks(project: Project, serving: OnHost) -> None:
+    edit(project, 'user = "root"', 'user = "careful"')
+    edit(project, 'settle = "1s"', 'settle = "5s"')
+    words = (
+        "deploy",
+        "--output",
+        "plain",
+        "--config",
+        str(project.config),
+        "--artifact",
+        str(project.tarball("1.4.0")),
+    )
+    argv = (sys.executable, "-m", "deployer", *words)
+    with Terminal(argv, cwd=project.directory, environ=project.environ(None)) as terminal:
+        terminal.expect(b"sudo password for careful")
+        terminal.type(f"{CAREFUL_PASSWORD}\n".encode())
+        begun = terminal.expect(b"health: started")
+        serving.sh("pkill -KILL -u careful sshd")
+        terminal.expect(b"connecting again", after=begun)
+        terminal.expect(b"commit: ok", after=begun)
+        assert terminal.ended() == 0
+    assert terminal.seen.count(b"sudo password for") == 1
+    assert CAREFUL_PASSWORD.encode() not in terminal.seen
+    assert serving.version == "1.4.0"
 
 
 @pytest.mark.parametrize(("password", "says"), [("", "without a password"), ("not-the-one", "did not let careful")])

@@ -8,13 +8,17 @@ import select
 import sys
 import termios
 import time
+from pathlib import Path
+
+from tests.shop import CONFIG
+from tests.terminals import Terminal
 
 CHILD = """
 import threading
 from deployer.verbs.asking import secret
 stopped = threading.Event()
 {before}
-answer = secret("passphrase for key", stopped=stopped)
+answer = secret("passphrase for key", is_given_up=stopped.is_set)
 print("answer:", None if answer is None else answer.reveal()[::-1])
 """
 
@@ -59,3 +63,47 @@ def test_an_interrupt_gives_the_question_up_and_brings_the_echo_back() -> None:
     assert echoes(ours)
     os.waitpid(pid, 0)
     os.close(ours)
+
+
+# A deploy's end, on a link that wants a password each time it is used.
+WATCHING = """
+import sys
+import deployer.attach
+import deployer.transport
+from deployer.attach import watched, watcher_of
+from deployer.errors import NotLetInError
+from deployer.verbs.run import Run
+
+class Link:
+    alive = True
+    def __init__(self, prompt):
+        self.prompt = prompt
+    def start(self, *_, **__):
+        if self.prompt("sudo password") is None:
+            raise NotLetInError("no password")
+    def close(self):
+        self.alive = False
+
+deployer.attach.GRACE_S = 0.0
+deployer.transport.connect = lambda *_, prompt, **__: Link(prompt)
+run = Run(config=sys.argv[1], wanted=(), output="plain", environ={})
+with run.showing():
+    host = run.host
+    watcher = watcher_of(run.engine, host, release="2.0-b", before="1.0-a")
+    ended = watched(run.engine, host, watcher, token="t", cursor="c")
+    print("verdict:", ended.row.verdict, "because of", ended.error)
+    print("too late for the next question:", run.engine.is_too_late_to_ask(host))
+"""
+
+
+def test_an_unanswered_question_ends_with_the_time_of_the_activation_that_is_watched(tmp_path: Path) -> None:
+    config = tmp_path / "deploy.toml"
+    config.write_text(
+        CONFIG.replace("[hosts", 'stop_timeout = "500ms"\n[health]\nsettle = "100ms"\ntimeout = "500ms"\n[hosts', 1)
+    )
+    with Terminal((sys.executable, "-c", WATCHING, str(config))) as terminal:
+        terminal.expect(b"sudo password: ")
+        terminal.expect(b"verdict: unknown because of no password")
+        terminal.expect(b"too late for the next question: False")
+        assert terminal.ended() == 0
+        assert terminal.echoes

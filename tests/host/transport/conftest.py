@@ -14,7 +14,7 @@ import pytest
 
 from deployer import local
 from deployer.sandbox import Lab
-from deployer.transport import Connection, keys
+from deployer.transport import Connection, keys, sudo
 from tests.host.conftest import MakeHost
 from tests.host.transport.box import PASSWORD, Box
 
@@ -48,9 +48,10 @@ def far(lab: Lab, make_host: MakeHost) -> Iterator[Box]:
 
 
 @pytest.fixture(autouse=True)
-def forgotten_keys() -> Iterator[None]:
+def forgotten_secrets() -> Iterator[None]:
     yield
     keys._opened.clear()
+    sudo._taken.clear()
 
 
 @pytest.fixture(autouse=True)
