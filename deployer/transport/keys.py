@@ -123,14 +123,6 @@ def _beside(path: Path) -> bytes | None:
     return _decoded(words[1]) or None if len(words) > 1 else None
 
 
-def _certifies(path: Path, file: KeyFile) -> bool:
-    # A certificate holds the fields of its key, less the type, in one piece (PROTOCOL.certkeys).
-    words = path.read_text("utf-8", "replace").split()
-    if len(words) < 2 or file.public is None:
-        return len(words) > 1
-    return _string(file.public)[1] in _decoded(words[1])
-
-
 def _known_as(file: KeyFile) -> tuple[Path, int]:
     # Another key may have taken its place since.
     return file.path, file.path.stat().st_mtime_ns
@@ -253,11 +245,20 @@ class KeyRing:
 
     def _certificates(self, file: KeyFile) -> list[Path]:
         own = file.path.with_name(file.path.name + "-cert.pub")
-        return [
-            path
-            for path in dict.fromkeys((own, *self.target.certificate_files))
-            if path.exists() and _certifies(path, file)
-        ]
+        return [path for path in dict.fromkeys((own, *self.target.certificate_files)) if self._certifies(path, file)]
+
+    def _certifies(self, path: Path, file: KeyFile) -> bool:
+        try:
+            words = path.read_text("utf-8", "replace").split()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self.note(f"the certificate {path} was left out: {error.strerror}")
+            return False
+        if len(words) < 2 or file.public is None:
+            return len(words) > 1
+        # A certificate holds the fields of its key, less the type, in one piece (PROTOCOL.certkeys).
+        return _string(file.public)[1] in _decoded(words[1])
 
     def _open(self, file: KeyFile) -> PKey | None:
         known = _known_as(file)

@@ -127,7 +127,7 @@ class _Resolver:
             identity_files=files,
             identities_given=given,
             identities_only=openssh.first(settings, "identitiesonly") == "yes" or self._only_ours(first=depth == 0),
-            certificate_files=_existing(settings.get("certificatefile", ()), tokens),
+            certificate_files=self._existing(settings.get("certificatefile", ()), tokens),
             agent=self._agent(settings, tokens),
             known_hosts=self._known_hosts(settings, tokens, first=depth == 0),
             host_key_alias="" if alias == "none" else alias,
@@ -154,20 +154,41 @@ class _Resolver:
     ) -> tuple[bool, tuple[Path, ...]]:
         given = self.host.identity_file
         if given is not None and first:
-            path = given.expanduser()
-            if not path.exists():
-                raise UsageError(
-                    f"the identity file {path} does not exist",
-                    host=self.host.name,
-                    hint=f"try: ls {path.parent}, and correct identity_file of [hosts.{self.host.name}]",
-                )
-            return True, (path,)
+            self._insist(given.expanduser())
+            return True, (given.expanduser(),)
         written = settings.get("identityfile", ())
         defaults = {str(openssh.home() / ".ssh" / name) for name in openssh.DEFAULT_KEYS}
-        files = _existing(written, tokens)
-        if given is not None and given.expanduser().exists() and given.expanduser() not in files:
+        files = self._existing(written, tokens)
+        if given is not None and given.expanduser() not in files and self._is_there(given.expanduser()):
             files = (*files, given.expanduser())
         return any(str(path) not in defaults for path in files), files
+
+    def _insist(self, path: Path) -> None:
+        try:
+            path.stat()
+        except OSError as error:
+            is_none = isinstance(error, (FileNotFoundError, NotADirectoryError))
+            what = "does not exist" if is_none else f"cannot be looked at: {error.strerror}"
+            look = f"ls {path.parent}" if is_none else f"ls -l {path}"
+            raise UsageError(
+                f"the identity file {path} {what}",
+                host=self.host.name,
+                hint=f"try: {look}, and correct identity_file of [hosts.{self.host.name}]",
+            ) from error
+
+    def _existing(self, written: tuple[str, ...], tokens: Mapping[str, str]) -> tuple[Path, ...]:
+        paths = dict.fromkeys(_path(text.strip('"'), tokens) for text in written if text.lower() != "none")
+        return tuple(path for path in paths if self._is_there(path))
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:  # OpenSSH says so, too, and goes on to the next
+            self.note(f"{path} was left out: {error.strerror}")
+            return False
+        return True
 
     def _only_ours(self, *, first: bool) -> bool:
         return first and self.host.identity_file is not None
@@ -216,15 +237,15 @@ def _parse_hop(spec: str, *, host: Host) -> _Hop:
     return _Hop(address=match["six"] or match["name"], port=int(port) if port else None, user=match["user"] or "")
 
 
-def _existing(written: tuple[str, ...], tokens: Mapping[str, str]) -> tuple[Path, ...]:
-    paths = (_path(text.strip('"'), tokens) for text in written if text.lower() != "none")
-    return tuple(dict.fromkeys(path for path in paths if path.exists()))
-
-
 def _path(written: str, tokens: Mapping[str, str]) -> Path:
     # OpenSSH takes the home directory from the account, not from $HOME.
     text = _expand(os.path.expandvars(written), tokens)
-    return openssh.home() / text[2:] if text.startswith("~/") else Path(text).expanduser()
+    if text.startswith("~/"):
+        return openssh.home() / text[2:]
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # there is no user of that name
+        return Path(text)
 
 
 def _expand(text: str, tokens: Mapping[str, str]) -> str:

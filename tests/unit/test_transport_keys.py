@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from deployer import local
-from deployer.transport.keys import KeyFile, read_key_file
+from deployer.transport.keys import KeyFile, KeyRing, read_key_file
+from deployer.transport.ssh_config import Target
+from tests.closed import closed
 
 
 def keygen(path: Path, *more: str, passphrase: str = "") -> bytes:
@@ -56,3 +58,23 @@ def test_what_cannot_be_read_has_no_type(tmp_path: Path, text: str) -> None:
     path = tmp_path / "key"
     path.write_text(text)
     assert read_key_file(path).type == ""
+
+
+@pytest.mark.parametrize("is_given", [False, True], ids=["beside its key", "given"])
+def test_a_certificate_that_we_may_not_read_is_left_out_and_named(tmp_path: Path, *, is_given: bool) -> None:
+    path, notes = tmp_path / "key", list[str]()
+    keygen(path, "-t", "ed25519")
+    certificate = tmp_path / ("given.pub" if is_given else "key-cert.pub")
+    certificate.write_text("")
+    target = Target(
+        name="web",
+        hostname="web",
+        port=22,
+        user="me",
+        identity_files=(path,),
+        certificate_files=(certificate,) if is_given else (),
+    )
+    ring = KeyRing(target=target, environ={}, prompt=lambda _: None, note=notes.append)
+    with closed(certificate):
+        assert [offer.label for offer in ring.offers()] == [f"{path} (ssh-ed25519)"]
+    assert notes == [f"the certificate {certificate} was left out: Permission denied"]

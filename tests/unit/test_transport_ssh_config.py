@@ -13,6 +13,7 @@ from deployer.errors import UsageError
 from deployer.model import Host, Ssh
 from deployer.transport import openssh
 from deployer.transport.ssh_config import Target, resolve
+from tests.closed import closed
 
 
 def resolved(
@@ -201,6 +202,31 @@ def test_a_fault_of_ssh_config_is_said_with_openssh_words(tmp_path: Path) -> Non
 def test_an_identity_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         resolved(a_host(identity_file=tmp_path / "none"), "", tmp_path)
+
+
+def test_an_identity_file_that_we_may_not_look_for_is_a_fault(tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    with closed(away), pytest.raises(UsageError) as caught:
+        resolved(a_host(identity_file=away / "key"), "", tmp_path)
+    assert caught.value.message == f"the identity file {away}/key cannot be looked at: Permission denied"
+    assert caught.value.hint == f"try: ls -l {away}/key, and correct identity_file of [hosts.prod1]"
+
+
+@pytest.mark.parametrize("keyword", ["IdentityFile", "CertificateFile"])
+def test_a_key_of_ssh_config_that_we_may_not_look_for_is_left_out_and_named(tmp_path: Path, keyword: str) -> None:
+    away, key, notes = tmp_path / "away", tmp_path / "key", list[str]()
+    away.mkdir()
+    (away / "key").write_text("")
+    key.write_text("")
+    with closed(away):
+        target = resolved(a_host(), f"{keyword} {away}/key\n{keyword} {key}\n", tmp_path, notes=notes)
+    assert (target.identity_files or target.certificate_files) == (key,)
+    assert notes == [f"{away}/key was left out: Permission denied"]
+
+
+def test_a_key_of_a_user_who_is_not_there_is_none(tmp_path: Path) -> None:
+    assert resolved(a_host(), "IdentityFile ~no-such-user/key\n", tmp_path).identity_files == ()
 
 
 @pytest.mark.parametrize(
