@@ -8,6 +8,7 @@ what they mean on the command line; without it paramiko's parser does the common
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import pwd
 import re
@@ -101,27 +102,14 @@ class _Resolver:
         settings = openssh.settings(
             hop.address, port=hop.port, user=hop.user, jump=hop.jump, config=self.ssh.config, note=self.note
         )
-        hostname = openssh.first(settings, "hostname") or hop.address
-        tokens = {
-            "%": "%",
-            "d": str(openssh.home()),
-            "h": hostname,
-            "i": str(os.getuid()),
-            "k": openssh.first(settings, "hostkeyalias") or hop.address,
-            "l": socket.gethostname(),
-            "L": socket.gethostname().split(".")[0],
-            "n": hop.address,
-            "p": str(hop.port or openssh.first(settings, "port") or 22),
-            "r": hop.user or openssh.first(settings, "user") or getpass.getuser(),
-            "u": _local_user(),
-        }
+        tokens = self._tokens(hop, settings)
         jump, command = self._proxies(hop, settings, tokens)
         given, files = self._identities(settings, tokens, first=depth == 0)
         alias = openssh.first(settings, "hostkeyalias")
         self._name_what_is_left(settings, hop)
         return Target(
             name=hop.address,
-            hostname=hostname,
+            hostname=tokens["h"],
             port=int(tokens["p"]),
             user=tokens["r"],
             identity_files=files,
@@ -139,9 +127,32 @@ class _Resolver:
             jump=None if jump is None else self.target(jump, depth=depth + 1),
         )
 
+    def _tokens(self, hop: _Hop, settings: Settings) -> Mapping[str, str]:
+        *_, jump = openssh.first(settings, "proxyjump").split(",")
+        found = {
+            "%": "%",
+            "d": str(openssh.home()),
+            "h": openssh.first(settings, "hostname") or hop.address,
+            "i": str(os.getuid()),
+            "j": "" if jump.lower() in ("", "none") else _parse_hop(jump.strip(), host=self.host).address,
+            "k": openssh.first(settings, "hostkeyalias") or hop.address,
+            "l": socket.gethostname(),
+            "L": socket.gethostname().split(".")[0],
+            "n": hop.address,
+            "p": str(hop.port or openssh.first(settings, "port") or 22),
+            "r": hop.user or openssh.first(settings, "user") or getpass.getuser(),
+            "u": _local_user(),
+        }
+        # OpenSSH before 9.6 knows no %j, and leaves the jump host out of this.
+        together = "".join(found[token] for token in "lhprj")
+        return {**found, "C": hashlib.sha1(together.encode(), usedforsecurity=False).hexdigest()}
+
     def _proxies(self, hop: _Hop, settings: Settings, tokens: Mapping[str, str]) -> tuple[_Hop | None, str]:
         spec = openssh.first(settings, "proxyjump")
         if spec and spec.lower() != "none":
+            # ssh -G leaves tokens as they are. For all hops they stand for the host at the end: a hop's own jump
+            # specification is what is left of that, and what the config gives is meant as it stands.
+            spec = spec if hop.jump else _expand(spec, tokens)
             *before, last = spec.split(",")
             written = _parse_hop(last.strip(), host=self.host)
             if before or written.address.lower() != hop.address.lower():

@@ -121,6 +121,47 @@ Host web
     assert target.jump.jump.jump is None
 
 
+def test_tokens_of_a_jump_host_stand_for_the_host_behind_it(tmp_path: Path, either_parser: str) -> None:
+    text = "Host web\n  HostName web.example.com\n  Port 2222\n  User me\n  ProxyJump %r@far-%h,gw-%h-%p:2200\n"
+    target = resolved(a_host(), text, tmp_path)
+    assert target.jump is not None
+    assert (target.jump.hostname, target.jump.port) == ("gw-web.example.com-2222", 2200)
+    assert target.jump.jump is not None
+    assert (target.jump.jump.hostname, target.jump.jump.user) == ("far-web.example.com", "me")
+
+
+def test_the_name_that_was_asked_for_is_a_token_too(tmp_path: Path, either_parser: str) -> None:
+    target = resolved(a_host(), "Host web\n  HostName 10.0.0.1\n  ProxyJump gw-%n\n", tmp_path)
+    assert target.jump is not None
+    assert target.jump.hostname == "gw-web"
+
+
+def test_a_jump_host_of_the_config_is_meant_as_it_stands(tmp_path: Path, either_parser: str) -> None:
+    target = resolved(a_host(proxy_jump="far-%h,gw-%h"), "", tmp_path)
+    assert target.jump is not None
+    assert target.jump.name == "gw-%h"
+    assert target.jump.jump is not None
+    assert target.jump.jump.name == "far-%h"
+
+
+def test_the_hash_of_a_connection_is_that_of_openssh(tmp_path: Path) -> None:
+    text = "Host web\n  HostName 10.0.0.1\n  Port 2222\n  User me\n"
+    (tmp_path / "asked").write_text(f"{text}  ControlPath {tmp_path}/%C\n")
+    asked = local.run(("ssh", "-G", "-T", "-F", str(tmp_path / "asked"), "web"), timeout_s=20)
+    key = Path(openssh.first(openssh.parse_settings(asked.stdout.decode()), "controlpath"))
+    key.write_text("")
+    assert resolved(a_host(), f"{text}  IdentityFile {tmp_path}/%C\n", tmp_path).identity_files == (key,)
+
+
+@pytest.mark.parametrize(
+    ("jump", "name"), [("none", "key-"), ("me@gw:2200", "key-gw"), ("far,me@[fe80::1]:22", "key-fe80::1")]
+)
+def test_the_jump_host_is_a_token(tmp_path: Path, jump: str, name: str) -> None:
+    (tmp_path / name).write_text("")
+    text = f"Host web\n  ProxyJump {jump}\n  IdentityFile {tmp_path}/key-%j\n"
+    assert resolved(a_host(), text, tmp_path).identity_files == (tmp_path / name,)
+
+
 def test_a_jump_host_may_have_a_jump_host_of_its_own(tmp_path: Path, either_parser: str) -> None:
     text = "Host inner\n  ProxyJump outer\nHost outer\n  HostName outer.example.com\n"
     target = resolved(a_host(proxy_jump="inner"), text, tmp_path)
