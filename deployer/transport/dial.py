@@ -127,6 +127,7 @@ class Dialer:
                 target.hostname,
                 target.port,
                 family=target.family,
+                bind_address=target.bind_address,
                 timeout_s=self.ssh.connect_timeout_s,
                 dead_after_s=self.ssh.dead_after_s,
             )

@@ -22,6 +22,14 @@ from deployer.model import Host, Ssh
 from deployer.transport import openssh
 from deployer.transport.openssh import Settings
 
+# What has no counterpart here, by its keyword: what it says of itself where it does nothing, and what becomes of it.
+_NOT_HONOURED = {
+    "RevokedHostKeys": ("none", "looked at; an @revoked line in known_hosts is (sshd(8))"),
+    "KnownHostsCommand": ("none", "run; known_hosts files alone are read"),
+    "PKCS11Provider": ("none", "loaded; add the key to an ssh agent (ssh-add -s)"),
+    "BindInterface": ("", "used; BindAddress is"),
+    "ProxyUseFdpass": ("no", "used; a ProxyCommand has to carry the bytes itself"),
+}
 # More hops than anybody has; two hosts that name each other as jump host end here.
 _MAX_HOPS = 8
 
@@ -32,8 +40,9 @@ class Target:
 
     `name` is what was asked for, `hostname` what it stands for. `known_hosts` are the files to look in, the first
     being the one that a newly accepted key goes to. `identity_files` exist. `identities_given` tells keys that
-    somebody chose from OpenSSH's defaults. `agent` is a socket's path, empty for none. `jump` is the host to go
-    through, with a jump host of its own perhaps.
+    somebody chose from OpenSSH's defaults. `agent` is a socket's path, empty for none. `bind_address` is one of
+    ours, or a name for it, to go out from; empty for any. `jump` is the host to go through, with a jump host of its own
+    perhaps.
     """
 
     name: str
@@ -49,6 +58,7 @@ class Target:
     host_key_alias: str = ""
     hash_known_hosts: bool = False
     family: socket.AddressFamily = socket.AF_UNSPEC
+    bind_address: str = ""
     proxy_command: str = ""
     jump: Target | None = None
 
@@ -123,6 +133,7 @@ class _Resolver:
             family={"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(
                 openssh.first(settings, "addressfamily"), socket.AF_UNSPEC
             ),
+            bind_address=openssh.first(settings, "bindaddress"),
             proxy_command=command,
             jump=None if jump is None else self.target(jump, depth=depth + 1),
         )
@@ -228,10 +239,9 @@ class _Resolver:
         return (*ours, *files)
 
     def _name_what_is_left(self, settings: Settings, hop: _Hop) -> None:
-        if openssh.first(settings, "revokedhostkeys") not in ("", "none"):
-            self.note(
-                f"RevokedHostKeys of {hop.address} is not looked at; an @revoked line in known_hosts is (sshd(8))"
-            )
+        for keyword, (nothing, instead) in _NOT_HONOURED.items():
+            if openssh.first(settings, keyword.lower()).lower() not in ("", nothing):
+                self.note(f"{keyword} of {hop.address} is not {instead}")
 
 
 def _parse_hop(spec: str, *, host: Host) -> _Hop:

@@ -6,6 +6,7 @@ Each is wrapped so that it can be told when the other side was last heard.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import shlex
@@ -140,9 +141,12 @@ class ProxyProcess(paramiko.ProxyCommand):
 
 
 def tcp(
-    hostname: str, port: int, *, family: socket.AddressFamily, timeout_s: float, dead_after_s: float
+    hostname: str, port: int, *, family: socket.AddressFamily, bind_address: str, timeout_s: float, dead_after_s: float
 ) -> socket.socket:
     """Connect to the first address of a name that answers, all of it within `timeout_s`.
+
+    Args:
+        bind_address: What to go out from, of this machine's addresses and names; empty for any.
 
     Raises:
         OSError: As the system says: `socket.gaierror` for the name, `TimeoutError`, `ConnectionRefusedError`, ….
@@ -156,6 +160,8 @@ def tcp(
         connection = socket.socket(kind, socket.SOCK_STREAM)
         try:
             connection.settimeout(share)
+            if bind_address:
+                _bind(connection, bind_address, share)
             connection.connect(address)
         except OSError as error:
             connection.close()
@@ -164,6 +170,15 @@ def tcp(
         tune(connection, dead_after_s=dead_after_s)
         return connection
     raise failure
+
+
+def _bind(connection: socket.socket, written: str, timeout_s: float) -> None:
+    try:
+        connection.bind(_addresses(written, 0, connection.family, timeout_s)[0][-1])
+    except OSError as error:
+        # Not the host's name, nor its refusal.
+        number = errno.EADDRNOTAVAIL if isinstance(error, socket.gaierror) else error.errno
+        raise OSError(number, f"BindAddress {written} of ssh_config: {error.strerror}") from error
 
 
 def tune(connection: socket.socket, *, dead_after_s: float) -> None:
@@ -177,7 +192,7 @@ def tune(connection: socket.socket, *, dead_after_s: float) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, 0x80, max(1, round(dead_after_s)))
 
 
-def _addresses(hostname: str, port: int, family: socket.AddressFamily, timeout_s: float) -> list[Any]:
+def _addresses(hostname: str, port: int, family: int, timeout_s: float) -> list[Any]:
     # getaddrinfo has no time limit of its own: an unanswering resolver holds it for half a minute and longer.
     found: list[Any] = []
     failed: list[OSError] = []

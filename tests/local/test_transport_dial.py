@@ -151,6 +151,27 @@ def test_a_socket_is_set_to_end(serve: Callable[[bytes | None], Server]) -> None
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
 
 
+@pytest.mark.parametrize("written", ["127.0.0.9", "localhost"])
+def test_we_go_out_from_the_address_that_ssh_config_binds_to(
+    serve: Callable[[bytes | None], Server], tmp_path: Path, written: str
+) -> None:
+    server = serve(b"")
+    refused(server.port, tmp_path, ssh_config=f"BindAddress {written}\n")
+    assert server.calls[0].getpeername()[0] == ("127.0.0.1" if written == "localhost" else written)
+
+
+@pytest.mark.parametrize("written", ["192.0.2.77", "::1", "no-such-host.invalid"])
+def test_an_address_that_we_cannot_go_out_from_is_named(
+    serve: Callable[[bytes | None], Server], tmp_path: Path, written: str
+) -> None:
+    server = serve(b"")
+    error = refused(server.port, tmp_path, ssh_config=f"BindAddress {written}\n")
+    start = f"no connection to 127.0.0.1 port {server.port}: BindAddress {written} of ssh_config: "
+    assert error.message.startswith(start)
+    assert len(error.message) > len(start)
+    assert server.calls == []
+
+
 def test_a_proxy_command_carries_bytes_and_ends_with_its_process() -> None:
     proxy = ProxyProcess("sh -c 'echo said >&2; head -c 5; exit 1'")
     proxy.settimeout(5)

@@ -293,11 +293,36 @@ def test_an_address_cannot_be_an_option(tmp_path: Path) -> None:
         resolved(Host(name="x", address="-oProxyCommand=touch /tmp/x"), "", tmp_path)
 
 
-def test_revoked_host_keys_are_named_as_not_looked_at(tmp_path: Path) -> None:
+def test_the_address_that_we_go_out_from_is_kept(tmp_path: Path, either_parser: str) -> None:
+    text = "Host bastion\n  BindAddress 127.0.0.9\nHost web\n  ProxyJump bastion\n"
+    target = resolved(a_host(), text, tmp_path)
+    assert target.jump is not None
+    assert (target.bind_address, target.jump.bind_address) == ("", "127.0.0.9")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RevokedHostKeys /etc/revoked",
+        "KnownHostsCommand /usr/bin/lookup %H",
+        "PKCS11Provider /usr/lib/card.so",
+        "BindInterface lo",
+        "ProxyUseFdpass yes",
+    ],
+)
+def test_what_is_not_honoured_is_named(tmp_path: Path, either_parser: str, line: str) -> None:
     notes: list[str] = []
-    resolved(a_host(), "RevokedHostKeys /etc/revoked\n", tmp_path, notes=notes)
+    resolved(a_host(), f"{line}\n", tmp_path, notes=notes)
     assert len(notes) == 1
-    assert "RevokedHostKeys" in notes[0]
+    assert notes[0].startswith(f"{line.split(maxsplit=1)[0]} of web is not ")
+
+
+def test_nothing_is_named_where_nothing_is_left_out(tmp_path: Path) -> None:
+    notes: list[str] = []
+    text = "RevokedHostKeys none\nKnownHostsCommand none\nPKCS11Provider none\nProxyUseFdpass no\n"
+    resolved(a_host(), text, tmp_path, notes=notes)
+    resolved(a_host(), "", tmp_path, notes=notes)
+    assert notes == []
 
 
 def test_paths_with_a_blank_in_them_stay_whole() -> None:
