@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import dataclass, field
 
@@ -18,10 +17,14 @@ AUTH_TIMEOUT_S = 30.0
 
 @dataclass(kw_only=True)
 class KeyAuth:
-    """An authentication strategy for `paramiko.SSHClient.connect`: our keys in our order, never a password."""
+    """An authentication strategy for `paramiko.SSHClient.connect`: our keys in our order, never a password.
+
+    `by_hand` is the command line that tries the same.
+    """
 
     target: Target
     host: str
+    by_hand: str
     ring: KeyRing
     offered: list[str] = field(default_factory=list)
 
@@ -55,7 +58,7 @@ class KeyAuth:
                 raise UnreachableError(
                     f"{self.target.place} did not answer our key within {AUTH_TIMEOUT_S:g} s",
                     host=self.host,
-                    hint=f"try: {ssh_command(self.target)}",
+                    hint=f"try: {self.by_hand}",
                 ) from error
             if not transport.is_active():
                 raise self._refused(f"ended the connection at key {len(self.offered)}") from error
@@ -72,14 +75,7 @@ class KeyAuth:
 
     def _refused(self, what: str) -> NotLetInError:
         tried = tuple(f"tried {label}" for label in self.offered)
-        hint = f"try: {ssh_command(self.target)}"
+        hint = f"try: {self.by_hand}"
         if len(self.offered) >= 5 and not self.target.identities_only:
             hint = f"set identity_file of [hosts.{self.host}], so that it alone is offered; or {hint}"
         return NotLetInError(f"{self.target.user}@{self.target.place} {what}", host=self.host, hint=hint, details=tried)
-
-
-def ssh_command(target: Target) -> str:
-    """Return a command line that tries the same with OpenSSH and says what it does."""
-    key = f" -i {shlex.quote(str(target.identity_files[0]))}" if target.identities_given else ""
-    jump = f" -J {shlex.quote(target.jump.name)}" if target.jump is not None else ""
-    return f"ssh -v{jump}{key} -p {target.port} {target.user}@{shlex.quote(target.hostname)} true"

@@ -21,7 +21,8 @@ from paramiko.ssh_exception import IncompatiblePeer
 from deployer.errors import DeployerError, UnreachableError
 from deployer.model import Host, Ssh
 from deployer.transport import algorithms, hostkeys
-from deployer.transport.auth import AUTH_TIMEOUT_S, KeyAuth, ssh_command
+from deployer.transport.auth import AUTH_TIMEOUT_S, KeyAuth
+from deployer.transport.by_hand import ssh_command
 from deployer.transport.keys import KeyRing, Prompt
 from deployer.transport.ssh_config import Target
 from deployer.transport.wire import ProxyProcess, Wire, tcp
@@ -169,7 +170,8 @@ class Dialer:
             )
         )
         ring = KeyRing(target=target, environ=self.environ, prompt=self.prompt, note=self.note)
-        connection = self._fabric(target, wire, lines, KeyAuth(target=target, host=self.host.name, ring=ring))
+        auth = KeyAuth(target=target, host=self.host.name, by_hand=self._by_hand(target), ring=ring)
+        connection = self._fabric(target, wire, lines, auth)
         connection.client.set_missing_host_key_policy(policy)
         started = time.monotonic()
         try:
@@ -184,7 +186,7 @@ class Dialer:
             if isinstance(error, DeployerError) or not isinstance(error, (paramiko.SSHException, OSError, EOFError)):
                 raise
             what, again = self._explained(target, wire, error, time.monotonic() - started, agreed=policy.asked)
-            hint = _offer_more(target) if isinstance(error, IncompatiblePeer) else ""
+            hint = _offer_more(self._by_hand(target)) if isinstance(error, IncompatiblePeer) else ""
             raise self._unreachable(target, what, again=again, hint=hint, wire=wire) from error
         return Link(target=target, fabric=connection, wire=wire, via=via)
 
@@ -240,15 +242,18 @@ class Dialer:
         return kind(
             f"{what}{role}{through}",
             host=self.host.name,
-            hint=hint or f"try: {ssh_command(target)}",
+            hint=hint or f"try: {self._by_hand(target)}",
             details=() if wire is None else wire.details,
         )
 
+    def _by_hand(self, target: Target) -> str:
+        return ssh_command(target, self.host, self.ssh)
 
-def _offer_more(target: Target) -> str:
+
+def _offer_more(by_hand: str) -> str:
     return (
         "what its sshd offers is too weak, or not known here; take KexAlgorithms, HostKeyAlgorithms, Ciphers and MACs out "
-        f"of its sshd_config (OpenSSH's defaults will do); to see what it offers: {ssh_command(target)}"
+        f"of its sshd_config (OpenSSH's defaults will do); to see what it offers: {by_hand}"
     )
 
 

@@ -122,7 +122,10 @@ def test_an_address_without_a_host_is_unreachable_in_time(project: Project, unto
     message, hint = failed_on(done, untouched.host)
     assert done.status == 5
     assert dead in message
-    assert f"ssh -v -i {untouched.host.identity_file} -p 22 root@{dead} true" in hint
+    files = (
+        f"-o UserKnownHostsFile={untouched.host.known_hosts} -i {untouched.host.identity_file} -o IdentitiesOnly=yes"
+    )
+    assert f"ssh -v {files} -p 22 root@{dead} true" in hint
     assert time.monotonic() - begun < CONNECT_S + 5
 
 
@@ -169,7 +172,11 @@ def test_a_refused_key_is_named(project: Project, untouched: OnHost) -> None:
     assert done.status == 5
     assert "took none of our keys" in message
     assert done.of("failure")[0]["details"] == [f"tried {key} (ssh-ed25519)"]
-    assert f"ssh -v -i {key}" in hint
+    assert f"-i {key}" in hint
+    pasted = subprocess.run(
+        ["bash", "-c", hint.removeprefix("try: ")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Permission denied" in pasted.stderr.splitlines()[-1]
 
 
 def test_a_login_that_may_not_become_root_is_not_let_in(project: Project, untouched: OnHost) -> None:

@@ -93,7 +93,8 @@ def test_a_server_that_says_nothing_is_given_up(serve: Callable[[bytes | None], 
     server = serve(b"")
     error = refused(server.port, tmp_path)
     assert error.message == f"no SSH banner from 127.0.0.1 port {server.port} within 0.6 s"
-    assert error.hint == f"try: ssh -v -p {server.port} me@127.0.0.1 true"
+    files = f"-F {tmp_path}/ssh_config -o UserKnownHostsFile={tmp_path}/known_hosts"
+    assert error.hint == f"try: ssh -v {files} -p {server.port} me@127.0.0.1 true"
     assert len(server.calls) == 1
 
 
