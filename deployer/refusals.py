@@ -91,9 +91,16 @@ def busy(config: Config, host: Host, facts: Facts) -> BusyError:
     )
 
 
+def needed_bytes(artifact: Artifact, facts: Facts) -> int:
+    """Return how much room an upload and its tree take: none where the tarball's tree is there already."""
+    if any(release.digest == artifact.sha256 for release in facts.releases):
+        return 0
+    return artifact.size_bytes - facts.incoming_bytes + artifact.unpacked_bytes + (16 << 20)
+
+
 def refuse_full(config: Config, artifact: Artifact, host: Host, facts: Facts) -> None:
     """Raise `HostError` where an upload and its tree would not fit."""
-    needed = artifact.size_bytes - facts.incoming_bytes + artifact.unpacked_bytes + (16 << 20)
+    needed = needed_bytes(artifact, facts)
     if facts.free_bytes < needed:
         raise HostError(
             f"{config.app.root} on {host.name} has {size_text(facts.free_bytes)} free, and this release needs {size_text(needed)}",

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deployer import artifact, kinds, plan, refusals, unit
+from deployer.artifact import Artifact
 from deployer.engine import failure
 from deployer.errors import DeployerError, UnreachableError, UsageError
 from deployer.events import Listing
@@ -27,22 +28,24 @@ def check(run: Run) -> int:
     """Look at everything that a deploy needs, here and on each host; change nothing."""
     rows: list[Mapping[str, Any]] = []
 
-    def add(where: str, what: str, text: str, *, ok: bool = True, hint: str = "") -> None:
-        rows.append({"host": where, "check": what, "ok": ok, "text": text, "next": hint or None})
+    def add(where: str, what: str, text: str, *, ok: bool = True, warning: bool = False, hint: str = "") -> None:
+        shown = f"warning: {text}" if warning else text
+        rows.append({"host": where, "check": what, "ok": ok, "warning": warning, "text": shown, "next": hint or None})
 
     config = run.config
     add("here", "config", str(config.path))
     try:
-        text, launch, release = _artifact(run)
+        text, launch, found = _artifact(run)
         add("here", "artifact", text)
     except DeployerError as error:
         add("here", "artifact", error.message, ok=False, hint=error.hint)
-        launch, release = _launch_of(config), ""
+        launch, found = _launch_of(config), None
     rendered = unit.unit_text(
         config, launch=launch, release_path=config.app.release_path("0"), env_file=config.app.env_path
     )
     for remark in unit.remarks(rendered):
-        add("here", "unit text", remark, ok=False, hint=f"edit {config.service.template or '[service] in the config'}")
+        # Advice: systemd takes the unit, and a deploy does.
+        add("here", "unit text", remark, warning=True, hint=f"edit {_unit_source(config)}")
     hosts = _hosts(run, add)
     # Without a host, what is the same for all of them.
     for host in hosts or (Host(name="here", address=""),):
@@ -51,22 +54,22 @@ def check(run: Run) -> int:
         except DeployerError as error:
             add(host.name, "environment", "; ".join((error.message, *error.details)), ok=False, hint=error.hint)
 
-    def work(remote: Remote) -> tuple[Facts, list[tuple[str, str]]]:
-        return remote.probe(env=True, health=True), remote.check(unit=rendered, port=_port(config.health))
+    digest = found.sha256 if found else ""
 
-    def done(host: Host, found: tuple[Facts, list[tuple[str, str]]]) -> None:
-        facts, judged = found
+    def work(remote: Remote) -> tuple[Facts, list[tuple[str, str]]]:
+        facts = remote.probe(digest=digest, env=True, health=True)
+        return facts, remote.check(unit=rendered, port=_port(config.health))
+
+    def done(host: Host, answer: tuple[Facts, list[tuple[str, str]]]) -> None:
+        facts, judged = answer
         add(host.name, "reach", f"{facts.os}, systemd {facts.systemd}, {facts.machine}; root")
         for problem in refusals.problems(config, host, facts):
             add(host.name, "host", problem.message, ok=False, hint=problem.hint)
         # No obstacle: it is tried again, and may hold where its environment or the host has changed.
-        if failed := plan.failed_last(facts, _of_tarball(facts, release)):
+        if failed := plan.failed_last(facts, _of_tarball(facts, found.id if found else "")):
             hint = f"deployer logs --host {host.name} --deploy {failed.id}"
             add(host.name, "artifact", plan.failed_text(failed), hint=hint)
-        enough = facts.free_bytes > LOW_DISK
-        add(
-            host.name, "disk", f"{size_text(facts.free_bytes)} free", ok=enough, hint="" if enough else "deployer prune"
-        )
+        add(host.name, "disk", **_disk(found, host, facts))
         for what, text in judged:
             hint = "correct [service] in the config" if what == "unit" else "another health port, or end what has it"
             add(host.name, what, decoded(text).strip(), ok=False, hint=hint)
@@ -101,22 +104,42 @@ def _hosts(run: Run, add: Callable[..., None]) -> tuple[Host, ...]:
         return ()
 
 
-def _artifact(run: Run) -> tuple[str, Launch, str]:
+def _disk(found: Artifact | None, host: Host, facts: Facts) -> dict[str, Any]:
+    """Return the row about the host's disk: whether the release finds room, if there is one already."""
+    free = f"{size_text(facts.free_bytes)} free"
+    hint = f"deployer prune --host {host.name}, or make room"
+    if found is None and facts.free_bytes < LOW_DISK:
+        text = f"{free}; what a release needs is known once there is a tarball"
+        return {"text": text, "warning": True, "hint": hint}
+    needed = refusals.needed_bytes(found, facts) if found else 0
+    if not needed:
+        return {"text": f"{free}; this release is there already" if found else free}
+    enough = facts.free_bytes >= needed
+    text = f"{free}, and this release needs {size_text(needed)}"
+    return {"text": text, "ok": enough, "hint": "" if enough else hint}
+
+
+def _unit_source(config: Config) -> str:
+    """Return what a person edits to have another unit."""
+    return str(config.service.template or "[service] in the config")
+
+
+def _artifact(run: Run) -> tuple[str, Launch, Artifact | None]:
     """Return what is known of the tarball that a deploy would take, nothing built or fetched, how it is started, and the
-    id of its release, where that is known.
+    tarball itself, where there is one already.
     """
     config = run.config
     if config.artifact.url:
-        return "fetched by each deploy", _launch_of(config), ""
+        return "fetched by each deploy", _launch_of(config), None
     if config.artifact.build:
-        return "built by each deploy", _launch_of(config), ""
+        return "built by each deploy", _launch_of(config), None
     if not config.artifact.path:
-        return "given to each deploy with --artifact", _launch_of(config), ""
+        return "given to each deploy with --artifact", _launch_of(config), None
     path = artifact.obtain(
         config.artifact, directory=config.directory, emit=run.emit, cache=run.cache / "artifacts", build=False
     )
     found = artifact.load_for(config, path)
-    return f"{path.name}: {found.release.kind}, {found.id}", kinds.launch_of(found.release, config), found.id
+    return f"{path.name}: {found.release.kind}, {found.id}", kinds.launch_of(found.release, config), found
 
 
 def _of_tarball(facts: Facts, release: str) -> set[str]:

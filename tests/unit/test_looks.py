@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from deployer.artifact import Artifact, load
 from deployer.errors import DeployerError, HostError, HostKeyError, UnreachableError, UsageError
 from deployer.events import Event, Failure, Listing, Note, Summary
 from deployer.host.facts import Facts, LedgerEntry, StagedRelease
@@ -121,6 +122,48 @@ def test_check_tells_what_failed_on_a_host_that_it_did_reach(seen: Callable[...,
     run = seen({"web1": HostError("the probe of the host was cut off", hint="run the same command again")})
     assert checking.check(run) == 1
     assert ("web1", "host", False, "the probe of the host was cut off", "run the same command again") in run.rows()
+
+
+def of_disk(run: Seen) -> tuple[bool, str, str | None]:
+    (row,) = [row[2:] for row in run.rows() if row[1] == "disk"]
+    return row
+
+
+def packed(directory: Path) -> Artifact:
+    path = directory / "shop-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo("bin/server")
+        member.mode = 0o755
+        tar.addfile(member)
+    text = (directory / "deploy.toml").read_text()
+    (directory / "deploy.toml").write_text(f'{text}[artifact]\npath = "{path.name}"\n')
+    return load(path, exec_start="bin/server")
+
+
+def test_check_says_how_much_room_a_release_needs(seen: Callable[..., Seen], tmp_path: Path) -> None:
+    packed(tmp_path)
+    run = seen({"web1": replace(READY, free_bytes=18_800_000)})
+    assert checking.check(run) == 0
+    assert of_disk(run) == (True, "18.8 MB free, and this release needs 16.8 MB", None)
+    run = seen({"web1": replace(READY, free_bytes=10_000_000)})
+    assert checking.check(run) == 1
+    hint = "deployer prune --host web1, or make room"
+    assert of_disk(run) == (False, "10.0 MB free, and this release needs 16.8 MB", hint)
+
+
+def test_check_asks_no_room_for_what_is_there_already(seen: Callable[..., Seen], tmp_path: Path) -> None:
+    digest = packed(tmp_path).sha256
+    there = StagedRelease(id="1.0-a", identity="i", digest=digest, pinned=False, size_bytes=1)
+    run = seen({"web1": replace(READY, free_bytes=1000, releases=(there,))})
+    assert checking.check(run) == 0
+    assert of_disk(run) == (True, "1.0 kB free; this release is there already", None)
+
+
+def test_check_warns_of_little_room_where_it_knows_no_release(seen: Callable[..., Seen]) -> None:
+    run = seen({"web1": replace(READY, free_bytes=18_800_000)})
+    assert checking.check(run) == 0
+    text = "warning: 18.8 MB free; what a release needs is known once there is a tarball"
+    assert of_disk(run) == (True, text, "deployer prune --host web1, or make room")
 
 
 def pruned_and_kept() -> Facts:
