@@ -154,13 +154,16 @@ class Remote:
         finally:
             session.close()
 
-    def verify(self, release_id: str) -> tuple[str, ...]:
+    def verify(self, release_id: str, template: Path | None = None) -> tuple[str, ...]:
         """Have the host's systemd judge the unit; return its words about other units.
+
+        Args:
+            template: The user's own unit file, where the unit was made of one: a refusal names it and its lines.
 
         Raises:
             HostError: It said anything at all about ours.
         """
-        found = words(self._run("verify", release_id), host=self.host.name)
+        found = words(self._run("verify", release_id, str(template or "")), host=self.host.name)
         return tuple(decoded(rest) for word, rest in found if word == "warning")
 
     def launch(

@@ -218,7 +218,7 @@ def stage(engine: Engine, remote: Remote, plan: Deploy, candidate: Candidate) ->
                 engine.emit(Note(level="warning", text=text, host=host.name))
                 remote.stage(plan, candidate, on_phase=phases.enter, on_bytes=on_bytes)
     with engine.phase(host, "verify"):
-        for words in remote.verify(plan.release):
+        for words in remote.verify(plan.release, candidate.config.service.template):
             engine.emit(Note(level="warning", text=f"systemd on the host says: {words}", host=host.name))
 
 

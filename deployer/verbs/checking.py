@@ -40,9 +40,10 @@ def check(run: Run) -> int:
     except DeployerError as error:
         add("here", "artifact", error.message, ok=False, hint=error.hint)
         launch, found = _launch_of(config), None
+    # Without our comment above them, the lines of a template have their own numbers.
     rendered = unit.unit_text(
         config, launch=launch, release_path=config.app.release_path("0"), env_file=config.app.env_path
-    )
+    ).removeprefix(unit.HEADER)
     for remark in unit.remarks(rendered):
         # Advice: systemd takes the unit, and a deploy does.
         add("here", "unit text", remark, warning=True, hint=f"edit {_unit_source(config)}")
@@ -71,8 +72,7 @@ def check(run: Run) -> int:
             add(host.name, "artifact", plan.failed_text(failed), hint=hint)
         add(host.name, "disk", **_disk(found, host, facts))
         for what, text in judged:
-            hint = "correct [service] in the config" if what == "unit" else "another health port, or end what has it"
-            add(host.name, what, decoded(text).strip(), ok=False, hint=hint)
+            add(host.name, what, ok=False, **_judged(config, what, decoded(text).strip()))
         if not any(what == "unit" for what, _ in judged):
             add(host.name, "unit", "systemd on the host accepts it")
         if facts.frozen:
@@ -117,6 +117,15 @@ def _disk(found: Artifact | None, host: Host, facts: Facts) -> dict[str, Any]:
     enough = facts.free_bytes >= needed
     text = f"{free}, and this release needs {size_text(needed)}"
     return {"text": text, "ok": enough, "hint": "" if enough else hint}
+
+
+def _judged(config: Config, what: str, text: str) -> dict[str, Any]:
+    """Return the row about what the host has against the unit or the port."""
+    if what != "unit":
+        return {"text": text, "hint": "another health port, or end what has it"}
+    if config.service.template is not None:
+        text = text.replace(f"{config.app.unit}:", f"{config.service.template.name}:")
+    return {"text": text, "hint": f"correct {_unit_source(config)}"}
 
 
 def _unit_source(config: Config) -> str:

@@ -177,6 +177,25 @@ def test_a_unit_that_the_host_does_not_accept_is_never_started(project: Project,
     assert serving.is_settled()
 
 
+def test_a_refused_template_is_named_with_its_own_line(project: Project, serving: OnHost) -> None:
+    template = project.config.with_name("my.service")
+    template.write_text(
+        "[Service]\nExecStart={{release}}/bin/server\nEnvironmentFile={{env_file}}\nType=forever\n"
+        "[Install]\nWantedBy=multi-user.target\n"
+    )
+    project.service = 'template = "my.service"'
+    failed, checked = project.write().deploy("2.1.0"), project.run("check")
+    failure = failed.of("failure")[0]
+    (row,) = [row for row in checked.of("check") if row["check"] == "unit"]
+    assert (failed.status, checked.status, row["ok"]) == (1, 1, False)
+    assert "my.service:4: Failed to parse" in failure["message"]
+    assert row["text"].startswith("my.service:4: Failed to parse")
+    assert "shop.service:" not in failure["message"] + row["text"]
+    assert f"correct {template} (" in failure["hint"]
+    assert row["next"] == f"correct {template}"
+    assert serving.is_settled()
+
+
 def test_a_migration_that_fails_leaves_the_service_alone(project: Project, serving: OnHost) -> None:
     process, before = serving.unit("MainPID"), serving.current
     project.service += """\nmigrate = ["true", "echo cannot reach the database >&2; exit 3", "touch /run/shop/never"]"""
