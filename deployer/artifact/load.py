@@ -71,7 +71,8 @@ def load(
     try:
         release = kinds.recognise(tree, kind=kind, exec_start=exec_start, own_unit=own_unit, top=judged.top)
     except ArtifactError as error:
-        raise ArtifactError(f"{shown(path.name)}: {error.message}", hint=error.hint) from error
+        hint = error.hint or f"see what is in it: tar -tf {quote(str(path))}"
+        raise ArtifactError(f"{shown(path.name)}: {error.message}", hint=hint) from error
     return Artifact(
         path=path,
         sha256=source.sha256,

@@ -123,9 +123,20 @@ def _build(source: ArtifactSource, directory: Path, emit: Emit) -> None:
         how = f"status {ended.status}" if ended.status > 0 else f"signal {-ended.status}"
         raise BuildError(
             f"the build ended with {how}",
-            hint=f"run it by hand: cd {quote(str(directory))} && {source.build}",
+            hint=f"run it by hand: {_by_hand(source.build, directory)}",
             details=tuple(last),
         )
+
+
+def _by_hand(build: str, directory: Path) -> str:
+    """Return the build as it can be pasted: in a shell of its own, which its `exit` ends and which goes nowhere else."""
+    place = quote(str(directory))
+    # A hint is one line.
+    return (
+        f"cd {place}  # and there what [artifact] build says"
+        if "\n" in build.strip()
+        else f"(cd {place} || exit; {build.strip()})"
+    )
 
 
 def _newest(pattern: str, directory: Path, emit: Emit) -> Path:
@@ -177,13 +188,19 @@ def _nothing(pattern: str) -> ArtifactError:
     if not names:
         return ArtifactError(
             f"no file matches {pattern}: {directory} holds no tarball",
-            hint="build it first; mix release makes one with steps: [:assemble, :tar]",
+            hint=f"build it first{_with_mix(directory)}",
         )
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ArtifactError(
         f"no file matches {pattern}",
         hint=f"{directory} holds {', '.join(names[:_MOST_NAMES])}{more}; did you mean one of these?",
     )
+
+
+def _with_mix(directory: Path) -> str:
+    if not any((each / "mix.exs").is_file() for each in (directory, *directory.parents)):
+        return ""
+    return "; mix release makes one with steps: [:assemble, :tar]"
 
 
 def _unescaped(pattern: str, *, keep: str = r"\1") -> str:

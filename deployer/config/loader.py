@@ -48,14 +48,20 @@ def find(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
     if there:
         return path
     if not named:
-        raise ConfigError(
-            f"there is no {DEFAULT_PATH} in {cwd}", hint="make one with: deployer init (or name one with --config FILE)"
-        )
+        raise ConfigError(f"there is no {DEFAULT_PATH} in {cwd}", hint=_elsewhere(cwd))
     source = "--config" if explicit else "$DEPLOYER_CONFIG"
     raise ConfigError(
         f"there is no file {named}, which {source} names",
         hint=f"try: ls -l {quote(str(path.parent))}, or make config/deploy.toml with: deployer init",
     )
+
+
+def _elsewhere(cwd: Path) -> str:
+    """Return what to type where the default config is not here: it may be the one of a directory above."""
+    for above in cwd.parents:
+        if (above / DEFAULT_PATH).is_file():
+            return f"there is one above: cd {quote(str(above))} (or name it with --config {quote(str(above / DEFAULT_PATH))})"
+    return "make one with: deployer init (or name one with --config FILE)"
 
 
 def load(path: Path, *, judge: Judge | None = None) -> model.Config:

@@ -150,7 +150,8 @@ def _of_file(path: Path) -> Sources:
 
 
 def _of_command(command: str, directory: Path, known: Iterable[Secret]) -> Sources:
-    hint = f"run the command of [env] command by hand: cd {quote(_label(directory))}, then the command"
+    # Without the command itself: a token may stand in it, and nobody has said what of it is secret.
+    hint = f"see it by hand: cd {quote(_label(directory))}  # and there what [env] command says"
     done = local.run_shell(command, timeout_s=COMMAND_TIMEOUT_S, cwd=directory)
     found = _of_text(done.stdout, "[env] command, line ", ())
     said = _masked(done.stderr, [*known, *(variable.value for variable in found.variables)])

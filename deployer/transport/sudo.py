@@ -7,6 +7,7 @@ asked for once in the life of the program, however many connections to that host
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 
@@ -28,6 +29,8 @@ command -v sudo >/dev/null || exit 11
 LC_ALL=C {_WITHOUT_PASSWORD} /bin/bash -c "exit 0" </dev/null && exit 10
 exit 12
 """
+# Not as an argument, which the shell's history and the process list would keep.
+_SET_PASSWORD = f"read -rs {PASSWORD_VARIABLE} && export {PASSWORD_VARIABLE}"
 
 # The whole target and not its address alone: behind another jump host the same address is another host.
 _taken: dict[Target, Secret] = {}
@@ -89,7 +92,7 @@ def _with_password(
         raise NotLetInError(
             f"sudo does not let {login} become root on {place} without a password: {_words(said)}",
             host=host,
-            hint=f"export {PASSWORD_VARIABLE}, or on the host: {_rule(login)}",
+            hint=f"{_SET_PASSWORD}; or, as root on the host: {_rule(login)}",
             details=_details(said),
         )
     while True:
@@ -104,7 +107,7 @@ def _with_password(
             raise NotLetInError(
                 f"sudo did not let {login} become root on {place}: {_words(reply)}",
                 host=host,
-                hint=f"try: ssh -t {login}@HOST sudo -v, or on the host: {_rule(login)}",
+                hint=f"{_refused(given)}; or, as root on the host: {_rule(login)}",
                 details=_details(reply),
             )
         password = again
@@ -123,6 +126,12 @@ def _details(reply: Reply) -> tuple[str, ...]:
     return tuple(line for line in reply.stderr.splitlines()[-5:] if line.strip())
 
 
+def _refused(given: str) -> str:
+    if given:
+        return f"if {PASSWORD_VARIABLE} is not the password there: {_SET_PASSWORD}"
+    return "run it again with the password of that user on the host, if that was not it"
+
+
 def _rule(login: str) -> str:
-    name = shlex.quote(login)
-    return f"echo '{name} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{name}"
+    file = re.sub(r"[^A-Za-z0-9_-]", "_", login)  # sudo leaves out files with a dot in their name
+    return f"echo {shlex.quote(f'{login} ALL=(ALL) NOPASSWD: ALL')} > /etc/sudoers.d/{file}"

@@ -170,8 +170,20 @@ def _journal(run: Run, remote: Remote, where: tuple[str, ...], count: str, *, fo
         raise UsageError(
             f"journalctl on {remote.host.name} says: {said.splitlines()[-1]}",
             host=remote.host.name,
-            hint='times are like "2026-11-23 22:00", today or "2 hours ago"; more of them: man systemd.time',
+            hint=_journal_hint(where),
         )
+
+
+def _journal_hint(where: tuple[str, ...]) -> str:
+    """Return what to look at where journalctl did not take what it was asked for."""
+    hints = []
+    if "--since" in where or "--until" in where:
+        hints.append('times are like "2026-11-23 22:00", today or "2 hours ago"; more of them: man systemd.time')
+    if "--grep" in where:
+        hints.append(
+            r"--grep takes a regular expression of Perl's: a character with a meaning of its own needs a \ before it"
+        )
+    return "; ".join(hints)
 
 
 def _span(facts: Facts, release: str, host: Host) -> history.Span:

@@ -52,6 +52,7 @@ def test_logs_say_what_they_cannot_show(project: Project, bare: OnHost) -> None:
     assert (nothing.status, [note["text"] for note in nothing.of("note")]) == (0, ["no lines match"])
     for words, said in (
         (("--since", "blah"), "Failed to parse timestamp: blah"),
+        (("--grep", "["), "journalctl on"),
         (("--follow", "--until", "now"), "--follow has no end"),
         (("--follow", "--deploy", "7.0.0"), "no activation of '7.0.0'"),
         (("--lines", "many"), "--lines many is no number"),
@@ -60,6 +61,8 @@ def test_logs_say_what_they_cannot_show(project: Project, bare: OnHost) -> None:
         failure = done.of("failure")[0]
         assert (done.status, bool(failure["hint"])) == (2, True), done.text
         assert said in failure["message"]
+        assert ("times are like" in failure["hint"]) == ("--since" in words)
+        assert ("regular expression" in failure["hint"]) == ("--grep" in words)
 
 
 def test_a_power_cut_in_a_trial_is_told_before_the_next_deploy(project: Project, bare: OnHost) -> None:

@@ -256,9 +256,11 @@ def test_a_missing_or_wrong_sudo_password_is_not_let_in(
     edit(project, 'user = "root"', 'user = "careful"')
     tarball = str(project.tarball("1.1.0"))
     done = project.run("deploy", "--artifact", tarball, environ={"DEPLOYER_SUDO_PASSWORD": password})
-    message, _ = failed_on(done, untouched.host)
+    message, hint = failed_on(done, untouched.host)
     assert done.status == 5
     assert says in message
+    assert ("is not the password there" in hint) == bool(password)
+    assert hint.endswith("> /etc/sudoers.d/careful")
     assert "not-the-one" not in done.text
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -104,6 +105,8 @@ def test_a_file_that_is_not_there_is_told_with_what_is(place: Place) -> None:
     empty = place.refusal(ArtifactSource(path="cache/*.tar.gz"))
     assert empty.message.endswith(f"there is no directory {place.directory}/cache")
     (place.directory / "cache").mkdir()
+    assert place.refusal(ArtifactSource(path="cache/*.tar.gz")).hint == "build it first"
+    place.file("mix.exs")
     assert ":tar" in place.refusal(ArtifactSource(path="cache/*.tar.gz")).hint
 
 
@@ -219,7 +222,13 @@ def test_a_build_that_fails_shows_its_end(place: Place) -> None:
     assert isinstance(error, BuildError)
     assert error.message == "the build ended with status 3"
     assert error.details == tuple(str(number) for number in range(81, 101))
-    assert error.hint == f"run it by hand: cd '{place.directory}' && seq 100; exit 3"
+    assert error.hint == f"run it by hand: (cd '{place.directory}' || exit; seq 100; exit 3)"
+    # Pasted, it leaves the shell open, and where it is.
+    pasted = f"{error.hint.removeprefix('run it by hand: ')}; echo $? $PWD"
+    shown = subprocess.run(["bash", "-c", pasted], cwd="/", capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-2:] == ["100", "3 /"]
+    several = place.refusal(ArtifactSource(path="*.tar.gz", build="seq 100\nexit 3")).hint
+    assert several == f"run it by hand: cd '{place.directory}'  # and there what [artifact] build says"
     assert "signal 9" in place.refusal(ArtifactSource(path="*.tar.gz", build="kill -9 $$")).message
 
 

@@ -94,6 +94,11 @@ def test_an_id_is_safe_as_a_directory(tmp_path: Path, version: str, start: str) 
     assert found.id == f"{start}{found.sha256[:8]}"
 
 
+def test_a_program_that_is_nowhere_near_is_looked_for_in_the_file(tmp_path: Path) -> None:
+    path = archives.write(tmp_path / "my tool-1.0.tar.gz", *EXEC)
+    assert refusal(path, exec_start="bin/nothing")[1] == f"see what is in it: tar -tf '{path}'"
+
+
 def test_errors_name_the_file_and_the_member(tmp_path: Path) -> None:
     path = archives.write(tmp_path / "bad-1.0.tar.gz", file("a"), file("../x"))
     assert refusal(path) == (

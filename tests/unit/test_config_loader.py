@@ -656,6 +656,18 @@ def test_a_config_that_is_missing_leads_to_init(tmp_path: Path) -> None:
     assert "deployer init" in caught.value.hint
 
 
+def test_a_config_of_a_directory_above_is_found_for_who_stands_below_it(tmp_path: Path) -> None:
+    below = tmp_path / "my shop" / "lib" / "web"
+    below.mkdir(parents=True)
+    config = tmp_path / "my shop" / "config" / "deploy.toml"
+    config.parent.mkdir()
+    config.touch()
+    with pytest.raises(ConfigError) as caught:
+        find(None, {}, below)
+    above = tmp_path / "my shop"
+    assert caught.value.hint == f"there is one above: cd '{above}' (or name it with --config '{config}')"
+
+
 @pytest.mark.parametrize(
     ("explicit", "environ", "message"),
     [

@@ -136,6 +136,13 @@ def test_a_failing_command_shows_its_stderr_and_never_its_stdout(tmp_path: Path)
     assert faults_of(env, tmp_path) == ["[env] command ended with status 3", "  no key"]
 
 
+def test_a_failing_command_is_not_repeated_for_a_token_may_stand_in_it(tmp_path: Path) -> None:
+    with pytest.raises(EnvError) as caught:
+        gather(config(tmp_path, EnvSource(command=f"TOKEN={MARK} false")), host(), environ={})
+    assert caught.value.hint == f"see it by hand: cd {tmp_path}  # and there what [env] command says"
+    assert MARK not in f"{caught.value} {caught.value.details}"
+
+
 @pytest.mark.parametrize("secret", ["x", "hunter22", "hunter22 and more", "'"])
 def test_what_a_failing_command_has_printed_is_masked_in_what_it_said(
     tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch

@@ -191,7 +191,7 @@ def test_a_gleam_shipment_is_named() -> None:
             "python3, which exec_start names, is not in the tarball",
             "for a program of the host write its whole path, such as /usr/bin/python3",
         ),
-        ("-bin/nothing", "bin/nothing, which exec_start names, is not in the tarball", "tar -tzf shows what is in it"),
+        ("-bin/nothing", "bin/nothing, which exec_start names, is not in the tarball", ""),
     ],
 )
 def test_a_command_whose_program_is_missing_is_refused(exec_start: str, message: str, hint: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployer.model import Host, Ssh
+from deployer.transport import sudo
 from deployer.transport.by_hand import ssh_command
 from deployer.transport.ssh_config import resolve
 
@@ -92,3 +93,17 @@ def test_a_jump_host_is_given_our_key_and_known_hosts_too(files: tuple[Path, Pat
     found = understood(expanded)
     assert found["userknownhostsfile"].startswith(str(known))
     assert found["identityfile"] == str(key)
+
+
+def test_a_sudo_rule_is_in_a_file_that_sudo_reads() -> None:
+    """It leaves out those with a dot or a tilde in their name."""
+    assert sudo._rule("anna.b") == "echo 'anna.b ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/anna_b"
+
+
+def test_a_password_that_was_given_and_not_taken_is_to_be_set_anew() -> None:
+    hint = sudo._refused("not-the-one")
+    told, command = hint.split(": ")
+    assert told == "if DEPLOYER_SUDO_PASSWORD is not the password there"
+    argv = ["bash", "-c", f"{command}; printenv DEPLOYER_SUDO_PASSWORD"]
+    done = subprocess.run(argv, input="right\n", check=True, capture_output=True, text=True)
+    assert done.stdout == "right\n"
