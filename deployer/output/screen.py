@@ -26,7 +26,7 @@ from deployer.output.drawing import Drawing, Line, hints
 from deployer.output.live_area import LiveArea
 from deployer.output.sink import Sink
 from deployer.output.tables import listing_table, summary_table
-from deployer.output.texts import command_text, journal_text, listing_text, titled
+from deployer.output.texts import command_text, hanging, journal_text, listing_text, titled
 
 _INTERVAL_S = 0.125
 _QUEUE_LIMIT = 20_000
@@ -144,7 +144,10 @@ class Screen:
         elif isinstance(event, Listing):
             self._print(console, [listing_table(event, console.width)])
         elif isinstance(event, Text):
-            self._print(console, [_Drawn(lambda _: [Segment(titled(document(event.text), event.host))])])
+            text = document(event.text)
+            if event.name == "plan":  # a unit is to be copied
+                text = hanging(text, console.width)
+            self._print(console, [_Drawn(lambda _: [Segment(titled(text, event.host))])])
         elif isinstance(event, JournalLine | CommandLine):
             self._print(console, [self._drawn(self._drawing.lines(event, self._clock()))])
 

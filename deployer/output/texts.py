@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 from deployer.events import CommandLine, JournalLine, Listing, Summary
 from deployer.output import words
-from deployer.output.clean import lines, one_line
+from deployer.output.clean import cells, folded, lines, one_line
 from deployer.output.layout import Line, lay_out
 
+_ROW = re.compile(r"  [a-z]+(?: [a-z]+)* {2,}")
+_FOLDED = 4
+_NARROW = 20
+"""Words with less room than this are left to the terminal."""
 _PRIORITIES = {0: " emergency", 1: " alert", 2: " critical", 3: " error", 4: " warning"}
 
 
@@ -76,6 +81,25 @@ def titled(text: str, host: str) -> str:
     title = f"# {one_line(host)}\n" if host else ""
     body = text.removesuffix("\n")
     return f"{title}{body}\n"
+
+
+def hanging(text: str, width: int) -> str:
+    """Return a harmless text of rows, "  name    words", broken at words to fit a width, what is broken below the words.
+
+    Lines that stand further in, such as those of a diff, may be copied and are never broken.
+    """
+    return "\n".join(piece for line in text.split("\n") for piece in _hung(line, width))
+
+
+def _hung(line: str, width: int) -> Iterator[str]:
+    row = _ROW.match(line)
+    margin = row.end() if row else _FOLDED
+    if cells(line) <= width or "\t" in line or line.startswith("   ") or width - margin < _NARROW:
+        yield line
+        return
+    first, *more = folded(line, width, width - margin)
+    yield first.rstrip(" ")
+    yield from (f"{' ' * margin}{piece.rstrip(' ')}" for piece in more)
 
 
 def _drawn(laid_out: Iterable[Line]) -> str:

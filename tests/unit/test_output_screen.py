@@ -277,6 +277,40 @@ def test_results_for_a_pipe_are_plain_while_progress_is_drawn() -> None:
     assert "HOST" not in stderr.getvalue()
 
 
+PLAN = """\
+prod1: notes 1.0.0-cb400293 → 1.1.0-9f550e61
+  replaces     /etc/default/notes.env was edited on the host; it will be replaced, and a copy kept in /opt/notes/replaced
+      +ExecStart=/opt/notes/releases/1.1.0-9f550e61/bin/server --with many words --and options
+  brings back  its tree
+"""
+
+
+def test_a_plan_is_broken_at_words_and_goes_on_below_them() -> None:
+    assert drawn(Text(name="plan", text=PLAN, host="prod1")).splitlines() == [
+        "# prod1",
+        "prod1: notes 1.0.0-cb400293 → 1.1.0-9f550e61",
+        "  replaces     /etc/default/notes.env was edited on the host; it will be",
+        "               replaced, and a copy kept in /opt/notes/replaced",
+        "      +ExecStart=/opt/notes/releases/1.1.0-9f550e61/bin/server --with many words --and options",
+        "  brings back  its tree",
+    ]
+
+
+def test_a_plan_is_whole_where_it_may_be_read_by_programs_and_a_unit_everywhere() -> None:
+    stdout = io.StringIO()
+    with open_output("auto", stdout=stdout, stderr=Tty(), environ=TERMINAL) as output:
+        output.emit(Text(name="plan", text=PLAN))
+    assert stdout.getvalue() == PLAN
+    assert drawn(Text(name="unit", text=PLAN)) == PLAN
+
+
+@pytest.mark.parametrize("width", range(40, 120, 7))
+def test_a_broken_plan_says_the_same(width: int) -> None:
+    text = drawn(Text(name="plan", text=PLAN), width=width)
+    assert text.split() == PLAN.split()
+    assert [line for line in text.splitlines() if len(line) > width and "ExecStart" not in line] == []
+
+
 def test_lines_as_results_go_to_standard_output() -> None:
     stdout, stderr = io.StringIO(), Tty()
     with open_output("rich", stdout=stdout, stderr=stderr, environ=TERMINAL, lines_are_results=True) as output:
