@@ -63,7 +63,11 @@ class Deploy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollback:
-    """A way back on one host. `queued`: another activation is under way, whose end decides where back is."""
+    """A way back on one host.
+
+    `queued`: another activation is under way, whose end decides where back is. `proven`: the release was good here once;
+    of another, systemd may have refused the unit.
+    """
 
     host: Host
     release: str
@@ -71,6 +75,7 @@ class Rollback:
     warnings: tuple[str, ...] = ()
     unchanged: bool = False
     queued: bool = False
+    proven: bool = True
 
 
 def deploy(
@@ -211,6 +216,7 @@ def rollback(
         expect=facts.committed,
         warnings=(*_warnings(facts), *_history(facts, target)),
         unchanged=target == facts.committed and is_settled and not facts.drift,
+        proven=any(entry.event == "good" and entry.id == target for entry in facts.ledger),
     )
 
 

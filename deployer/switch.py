@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from deployer.attach import watched, watcher_of
@@ -217,9 +218,14 @@ def stage(engine: Engine, remote: Remote, plan: Deploy, candidate: Candidate) ->
                 text = "what an earlier upload had left on the host was damaged; the upload starts anew"
                 engine.emit(Note(level="warning", text=text, host=host.name))
                 remote.stage(plan, candidate, on_phase=phases.enter, on_bytes=on_bytes)
-    with engine.phase(host, "verify"):
-        for words in remote.verify(plan.release, candidate.config.service.template):
-            engine.emit(Note(level="warning", text=f"systemd on the host says: {words}", host=host.name))
+    verify(engine, remote, plan.release, template=candidate.config.service.template)
+
+
+def verify(engine: Engine, remote: Remote, release: str, *, template: Path | None = None) -> None:
+    """Have the host's systemd judge the unit of a release that lies there; what it says of other units is told."""
+    with engine.phase(remote.host, "verify"):
+        for words in remote.verify(release, template):
+            engine.emit(Note(level="warning", text=f"systemd on the host says: {words}", host=remote.host.name))
 
 
 def planned(engine: Engine, remote: Remote, plan_for: Callable[[Remote], P]) -> P:

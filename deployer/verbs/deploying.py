@@ -16,7 +16,7 @@ from deployer.model import Host
 from deployer.plan import Candidate, Deploy, Rollback
 from deployer.remote import Remote
 from deployer.sizes import size_text
-from deployer.switch import Switch, planned, stage
+from deployer.switch import Switch, planned, stage, verify
 from deployer.verbs import history
 from deployer.verbs.run import Run
 
@@ -102,6 +102,8 @@ def rollback(run: Run, *, to: str, plan_only: bool, detach: bool, parallel: int,
         found = planned(run.engine, remote, plan_for)
         if found.queued:
             raise _queued(run, remote.host)
+        if not (found.unchanged or found.proven):
+            verify(run.engine, remote, found.release)
         return found
 
     if plan_only:
@@ -297,6 +299,11 @@ def _rollback_text(run: Run, found: Rollback) -> str:
         f"{found.host.name}: {run.config.app.name} {found.expect or 'nothing yet'} → {found.release}",
         "  brings back  its tree, its unit and its environment; migrations are not undone",
         f"  restart      {run.config.app.unit}, then the health checks of {found.release}",
+        *(
+            []
+            if found.proven
+            else ["  first        systemd on the host judges its unit: it has not proved itself there yet"]
+        ),
         *(f"  warning      {warning}" for warning in found.warnings),
     ]
     return "\n".join(lines) + "\n"

@@ -173,6 +173,10 @@ def test_a_unit_that_the_host_does_not_accept_is_never_started(project: Project,
     message = done.of("failure")[0]["message"]
     assert "systemd on this host does not accept the unit" in message
     assert re.search(r"Unknown key (name )?'MemoryMaximum'", message), message
+    # It lies there all the same, and a rollback may name any release.
+    back = project.run("rollback", "--to", "2.1.0")
+    assert (back.status, back.summary["hosts"][0]["verdict"]) == (1, "failed"), back.text
+    assert "systemd on this host does not accept the unit" in back.of("failure")[0]["message"]
     assert (serving.unit("MainPID"), serving.version) == (process, "1.0.0")
     assert serving.is_settled()
 

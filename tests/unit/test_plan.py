@@ -248,6 +248,7 @@ def test_a_lock_does_not_stop_a_rollback() -> None:
         ledger=(LedgerEntry(at="t", event="good", id="0.9-x"), LedgerEntry(at="t", event="good", id="1.0-abababab")),
     )
     assert plan.rollback(CONFIG, host=HOST, facts=facts).release == "0.9-x"
+    assert plan.rollback(CONFIG, host=HOST, facts=facts).proven
     assert plan.rollback(CONFIG, host=HOST, facts=facts, to="0.9").release == "0.9-x"
     with pytest.raises(UsageError, match="no releases on prod1 match '7'"):
         plan.rollback(CONFIG, host=HOST, facts=facts, to="7")
