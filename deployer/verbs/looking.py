@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -208,6 +209,16 @@ def _utc(at: str) -> str:
     return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def distinct_text(value: str) -> str:
+    r"""Return a value as a person can tell it from every other: in quotes with escapes where a cell would not show it.
+
+    A cell has one line and no blanks at its ends, and "-" for nothing: a value of two lines is `"one\ntwo"`.
+    """
+    if value.isprintable() and value == value.strip() and value not in ("", "-") and not value.startswith('"'):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
 def env(run: Run, *, reveal: bool) -> int:
     """Compare the environment of the config with that of each host: names, and values only when asked for."""
     rows: list[Mapping[str, Any]] = []
@@ -226,8 +237,9 @@ def env(run: Run, *, reveal: bool) -> int:
                     state = {"added": "only here", "changed": "differs", "removed": "only on the host"}[word]
             row: dict[str, Any] = {"host": host.name, "name": name, "state": state, "from": wanted.origins.get(name)}
             if reveal:
-                row["here"] = wanted.values[name].reveal() if name in wanted.values else None
-                row["on_host"] = there[name].reveal() if name in there else None
+                for key, values in (("here", wanted.values), ("on_host", there)):
+                    value = values[name].reveal() if name in values else None
+                    row[key] = value if value is None or run.is_for_programs else distinct_text(value)
             rows.append(row)
 
     code = run.engine.each(run.hosts, work, done)

@@ -11,8 +11,9 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from deployer.env import encode
 from deployer.host.facts import Facts, LedgerEntry, StagedRelease
-from deployer.model import Host
+from deployer.model import Host, Secret
 from deployer.tasks import namespace
 from deployer.verbs.run import Run
 from tests.shop import CONFIG
@@ -72,3 +73,46 @@ def test_a_release_that_could_be_several_is_told_in_the_words_of_rollback(told: 
         code, events = told(facts, name, **options)
         (failure,) = [event for event in events if event["type"] == "failure"]
         assert (code, failure["message"]) == (2, "'1' could be any of 1.0-x, 1.1-x on web1")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("lead; trail", "lead; trail"),
+        ("  lead; trail  ", '"  lead; trail  "'),
+        ("line1\nline2", r'"line1\nline2"'),
+        ("line1; line2", "line1; line2"),
+        (r"line1\nline2", r"line1\nline2"),
+        ('"a"', r'"\"a\""'),
+        ("", '""'),
+        ("-", '"-"'),
+        ("a\tb", r'"a\tb"'),
+        ("é$ x", "é$ x"),
+    ],
+)
+@pytest.mark.parametrize("output", ["plain", "json"])
+def test_a_revealed_value_is_told_from_every_other(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    value: str,
+    shown: str,
+    output: str,
+) -> None:
+    path = tmp_path / "deploy.toml"
+    path.write_text(CONFIG)
+    facts = Facts(env_text=encode({"NAME": Secret(value)}))
+
+    def connect(_run: Run, host: Host) -> Any:
+        link = SimpleNamespace(alive=True, close=lambda: None)
+        return SimpleNamespace(host=host, link=link, probe=lambda **_what: facts)
+
+    monkeypatch.setattr(Run, "_connect", connect)
+    namespace["env"](Context(), host=["web1"], config=str(path), output=output, reveal=True)
+    out = capfd.readouterr().out
+    if output == "json":
+        (row,) = [event for line in out.splitlines() if (event := json.loads(line))["type"] == "env"]
+        assert row["on_host"] == value
+    else:
+        assert out.splitlines()[1].endswith(f"only on the host  -     -     {shown}"), out
