@@ -87,10 +87,20 @@ def one_off(run: Run, command: str, *, hosts: Sequence[Host] = ()) -> int:
     return _run_each(run, hosts or run.hosts, lambda _remote: command)
 
 
-def _run_each(run: Run, hosts: Sequence[Host], command_of: Callable[[Remote], str]) -> int:
-    """Run a command on each host, which may be another one on each."""
+def _run_each(
+    run: Run,
+    hosts: Sequence[Host],
+    command_of: Callable[[Remote], str],
+    *,
+    why_not: Callable[[Remote], tuple[str, str]] = lambda _remote: ("", ""),
+) -> int:
+    """Run a command on each host, which may be another one on each.
 
-    def work(remote: Remote) -> int:
+    Args:
+        why_not: Asked about a host on which it failed: what is to be said of it besides, and what to do next.
+    """
+
+    def work(remote: Remote) -> tuple[int, str, str]:
         run.learn(remote)
         command = command_of(remote)
         session = remote.link.start(
@@ -103,15 +113,18 @@ def _run_each(run: Run, hosts: Sequence[Host], command_of: Callable[[Remote], st
             words((next(lines, ""),), host=remote.host.name)
             for text in lines:
                 run.emit(CommandLine(host=remote.host.name, command=command, text=text))
-            return session.status(run.config.ssh.step_timeout_s)
+            status = session.status(run.config.ssh.step_timeout_s)
         finally:
             session.close()
+        return (status, *(why_not(remote) if status else ("", "")))
 
     worst: list[int] = []
 
-    def done(host: Host, status: int) -> None:
+    def done(host: Host, ended: tuple[int, str, str]) -> None:
+        status, why, hint = ended
         if status:
-            run.emit(Note(level="error", text=f"the command ended with status {status}", host=host.name))
+            text = f"the command ended with status {status}{why and f': {why}'}"
+            run.emit(Note(level="error", text=text, host=host.name, hint=hint))
         worst.append(status)
 
     return run.engine.each(hosts, work, done) or (1 if any(worst) else 0)
@@ -142,7 +155,21 @@ def console(run: Run) -> int:
 
 def kind_command(run: Run, name: str) -> int:
     """Run the command that the release's kind has for "version" or "ping"."""
+    if name == "ping":
+        return _run_each(run, run.hosts, lambda remote: _command_of_kind(remote, name), why_not=_silent)
     return _run_each(run, run.hosts, lambda remote: _command_of_kind(remote, name))
+
+
+def _silent(remote: Remote) -> tuple[str, str]:
+    """Return why a node may not have answered, and where to look."""
+    state = remote.probe().unit
+    name, active = remote.host.name, state.get("ActiveState", "?")
+    if active == "active":
+        why = (
+            "the service is active, but its node does not answer; it has no distribution with RELEASE_DISTRIBUTION=none"
+        )
+        return why, f"deployer logs --host {name}"
+    return f"the service is {active} ({state.get('SubState', '?')})", f"deployer status --host {name}"
 
 
 def _command_of_kind(remote: Remote, name: str) -> str:

@@ -107,3 +107,52 @@ def test_a_mark_says_what_was_done(
     assert run(name, config, output="json", **options) == 0
     rows = [event for line in capfd.readouterr().out.splitlines() if (event := json.loads(line))["type"] == name]
     assert rows == [{"type": name, "host": "web1", "done": done}]
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "hint"),
+    [
+        (
+            {"ActiveState": "inactive", "SubState": "dead"},
+            "the service is inactive (dead)",
+            "deployer status --host web1",
+        ),
+        ({"ActiveState": "active", "SubState": "running"}, "RELEASE_DISTRIBUTION=none", "deployer logs --host web1"),
+    ],
+)
+def test_a_ping_without_an_answer_says_how_the_service_is(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    state: dict[str, str],
+    why: str,
+    hint: str,
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/deploy.toml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEPLOYER_CONFIG", raising=False)
+    session = SimpleNamespace(
+        close_stdin=lambda: None,
+        lines=lambda: iter(["started", "--rpc-eval : RPC failed with reason :nodedown"]),
+        status=lambda _limit_s: 1,
+        close=lambda: None,
+    )
+
+    def connect(_run: Run, host: Host) -> Any:
+        return SimpleNamespace(
+            host=host,
+            link=SimpleNamespace(alive=True, close=lambda: None, start=lambda *_args, **_options: session),
+            manifest=lambda: {"kind": "mix", "name": "shop", "version": "1.0"},
+            secrets=lambda: (),
+            probe=lambda: SimpleNamespace(unit=state),
+        )
+
+    monkeypatch.setattr(Run, "_connect", connect)
+    with pytest.raises(Exit) as ended:
+        namespace["ping"](Context(), host=["web1"], config="", output="json")
+    (note,) = [event for line in capfd.readouterr().out.splitlines() if (event := json.loads(line))["type"] == "note"]
+    assert (ended.value.code, note["hint"]) == (1, hint)
+    assert note["text"].startswith("the command ended with status 1: the service is ")
+    assert why in note["text"]
