@@ -296,7 +296,7 @@ def prune(run: Run, *, keep: int = 0, plan: bool = False) -> int:
 
 @verb(
     positional=("release",),
-    release="the release's id in full, as deployer releases shows it",
+    release="the release's id as deployer releases shows it, or the beginning that only one has",
     remove="let it be pruned again",
 )
 def pin(run: Run, *, release: str, remove: bool = False) -> int:

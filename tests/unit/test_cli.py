@@ -108,6 +108,11 @@ def test_the_help_of_a_task_shows_what_stands_bare(words: tuple[str, ...], capsy
     ]
 
 
+def test_a_pin_asks_for_no_more_of_an_id_than_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program("pin") == 2
+    assert "or the beginning that only one has" in capsys.readouterr().err
+
+
 def contents(text: str) -> dict[str, list[str]]:
     """Return the tasks of a list below their headings; every line that is a task's has its help."""
     found: dict[str, list[str]] = {}
