@@ -66,6 +66,15 @@ def test_results_that_somebody_asked_for_stay(masks: Masks) -> None:
     assert masks.event(progress) == progress
 
 
+def test_each_line_of_a_value_is_hidden_if_it_is_long_enough_by_itself() -> None:
+    masks = Masks()
+    masks.add([Secret("line1\nsecond line")])
+    # As docs/environment.md says: a short line is a word that may stand anywhere.
+    assert masks.mask("line1") == "line1"
+    assert masks.mask("second line") == "***"
+    assert masks.mask("line1\nsecond line") == "***"
+
+
 def test_what_is_spared_is_no_secret_whoever_has_it_as_a_value(masks: Masks) -> None:
     assert masks.mask("shop-app on web1: line one, line two") == "shop-app on web1: ***, ***"
 
