@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from deployer.errors import HostKeyError, UnreachableError
 from deployer.transport import send_file
+from deployer.transport.by_hand import ssh_command
+from deployer.transport.ssh_config import resolve
 from tests.host.transport.box import QUICK, Box, keygen, raised, through
 
 
@@ -25,6 +30,28 @@ def test_a_jump_host_is_gone_through(near: Box, far: Box, tmp_path: Path) -> Non
         assert next(session.lines()).split()[0] == hashlib.sha256(data.read_bytes()).hexdigest()
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_what_a_hint_says_to_try_goes_through_the_jump_host_too(
+    near: Box, far: Box, tmp_path: Path, *, ours: bool
+) -> None:
+    host, ssh = through(near, far, tmp_path)
+    if ours:  # all of it from the config, and nothing from OpenSSH's
+        (tmp_path / "ssh_config").write_text("")
+        (tmp_path / "known hosts").write_text((tmp_path / "known_hosts").read_text())
+        jump = f"easy@{near.sandbox.address}"
+        host = replace(host, known_hosts=tmp_path / "known hosts", proxy_jump=jump)
+    command = ssh_command(resolve(host, ssh, environ={}, note=lambda _: None), host, ssh)
+    done = subprocess.run(
+        ["bash", "-c", f"{command.removesuffix(' true')} -o BatchMode=yes hostname"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "far\n", done.stderr
 
 
 def test_a_jump_host_with_a_wrong_key_is_refused(near: Box, far: Box, tmp_path: Path) -> None:
