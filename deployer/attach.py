@@ -69,7 +69,7 @@ def attach(
             row = HostEnded(host=host.name, verdict="failed", text=error.message, hint=error.hint)
             return Ended(row=replace(row, release=facts.committed), error=error)
 
-    ended = engine.on_all(hosts, follow)
+    ended = engine.on_all(hosts, follow, waits=True)
     code = worst(each.exit_code for each in ended.values())
     engine.sum_up(f"attach {engine.config.app.name}", hosts, ended, exit_code=code, begun=begun)
     return code

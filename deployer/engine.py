@@ -21,7 +21,7 @@ from deployer.model import Config, Host
 from deployer.remote import Remote
 
 POOL = 8
-"""Hosts worked on at once. sshd admits ten unauthenticated connections before it drops some (MaxStartups)."""
+"""Hosts prepared, and connections made, at once. sshd, a jump host's too, admits ten logins before it drops some (MaxStartups)."""
 
 EXIT_CODES: dict[Verdict, int] = {
     "changed": 0,
@@ -71,6 +71,7 @@ class Engine:
     _bugs: list[Exception] = field(default_factory=list)
     _open: dict[str, Remote] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _doors: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(POOL))
 
     def remote(self, host: Host) -> Remote:
         """Return the host's open connection, made now where there is none or it is dead.
@@ -84,7 +85,7 @@ class Engine:
             raise _interrupted(host)
         if known is not None and known.link.alive:
             return known
-        with self.phase(host, "connect"):
+        with self._doors, self.phase(host, "connect"):
             remote = self.connect(host)
             with self._lock:
                 # `close` comes after `stopped`, and under the lock: it meets this connection, or we meet `stopped`.
@@ -115,18 +116,24 @@ class Engine:
             remote.link.close()
 
     def on_all(
-        self, hosts: Sequence[Host], work: Callable[[Host], Ended | None], into: dict[str, Ended] | None = None
+        self,
+        hosts: Sequence[Host],
+        work: Callable[[Host], Ended | None],
+        into: dict[str, Ended] | None = None,
+        *,
+        waits: bool = False,
     ) -> dict[str, Ended]:
         """Do `work` on all hosts at once; return the hosts that ended, an error of ours being one way to end.
 
         Args:
             into: Gets the hosts as they end, so that those who ended before an interrupt are known.
+            waits: The work is a wait for something on the host, perhaps without end: none may wait for another's.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; every connection is closed then, and no thread is left.
         """
         ended: dict[str, Ended] = {} if into is None else into
-        with self._pool() as pool:
+        with self._pool(len(hosts) if waits else POOL) as pool:
             futures = {pool.submit(self._guarded, host, work): host for host in hosts}
             for future in _as_they_end(futures):
                 result = future.result()
@@ -140,11 +147,14 @@ class Engine:
         work: Callable[[Remote], T],
         done: Callable[[Host, T], None],
         failed: Callable[[Host, DeployerError], None] | None = None,
+        *,
+        waits: bool = False,
     ) -> int:
         """Do something on every host at once, handing over each result in the hosts' order; return the exit status.
 
         Args:
             failed: Given the error of a host in place of its result; without it the error is told.
+            waits: As for `on_all`.
         """
         results: dict[str, T] = {}
         tell = failed or (lambda host, error: self.emit(failure(error, host=host.name)))
@@ -153,7 +163,7 @@ class Engine:
             results[host.name] = work(self.remote(host))
             return None
 
-        ended = self.on_all(hosts, one)
+        ended = self.on_all(hosts, one, waits=waits)
         for host in hosts:
             if host.name in results:
                 done(host, results[host.name])
@@ -200,8 +210,8 @@ class Engine:
             return Ended(row=HostEnded(host=host.name, verdict="failed", text=shown.message), error=shown)
 
     @contextlib.contextmanager
-    def _pool(self) -> Iterator[ThreadPoolExecutor]:
-        pool = ThreadPoolExecutor(max_workers=POOL, thread_name_prefix="host")
+    def _pool(self, size: int) -> Iterator[ThreadPoolExecutor]:
+        pool = ThreadPoolExecutor(max_workers=max(1, size), thread_name_prefix="host")
         try:
             yield pool
         except BaseException:

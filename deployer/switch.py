@@ -68,7 +68,7 @@ class Switch(Generic[P]):
         """Carry it out, tell the summary, and return the exit status."""
         begun = self.engine.clock()
         try:
-            self.engine.on_all(self.hosts, self._prepare_one, self._ended)
+            self.engine.on_all(self.hosts, self._prepare_one, self._ended, waits=self.wait_s is not None)
             self._activate_all()
         except KeyboardInterrupt:
             self._interrupted()
@@ -111,7 +111,7 @@ class Switch(Generic[P]):
             self._skip("nothing was switched, as answered")
         else:
             for number, wave in enumerate(waves(waiting, self.parallel)):
-                self.engine.on_all(wave, self._first_one if number == 0 else self._one, self._ended)
+                self.engine.on_all(wave, self._first_one if number == 0 else self._one, self._ended, waits=True)
                 if any(each.exit_code for each in self._ended.values()):
                     break
             self._skip("not started: a host before it failed")

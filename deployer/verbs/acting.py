@@ -57,7 +57,7 @@ def control(run: Run, verb: str) -> int:
         shown = f"{state.get('ActiveState', '?')} ({state.get('SubState', '?')})"
         rows.append({"host": host.name, "state": shown, "main_pid": int(state.get("MainPID") or 0)})
 
-    code = run.engine.each(run.hosts, work, done)
+    code = run.engine.each(run.hosts, work, done, waits=True)
     if rows:
         run.emit(Listing(name=verb, columns=("host", "state", "main_pid"), rows=tuple(rows)))
     return code

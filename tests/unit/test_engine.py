@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from deployer import config as configs
-from deployer.engine import Engine
+from deployer.engine import POOL, Ended, Engine
 from deployer.errors import LinkLostError
 from deployer.events import Event, Summary
 from deployer.model import Host
@@ -110,6 +111,26 @@ def test_an_interrupt_while_hosts_are_connecting_ends_before_any_work(
         engine.each(engine.config.hosts, worked.append, lambda _host, _result: None)
     assert worked == []
     assert [far.link.alive for far in hosts.made] == [False, False]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_no_host_waits_for_another_where_the_work_is_a_wait(engine: Engine, *, waits: bool) -> None:
+    hosts = [replace(engine.config.hosts[0], name=f"web{number}") for number in range(POOL + 1)]
+    all_there = threading.Barrier(len(hosts))
+
+    def work(_host: Host) -> Ended | None:
+        # A pool that is too small never gets all of them here.
+        all_there.wait(10 if waits else 0.2)
+        return None
+
+    ended = {}
+    if waits:
+        ended = engine.on_all(hosts, work, waits=True)
+    else:
+        ended = engine.on_all(hosts, work)
+        with pytest.raises(threading.BrokenBarrierError):
+            engine.raise_bug()
+    assert bool(ended) is not waits
 
 
 def test_a_bug_on_one_host_comes_up_after_the_others_are_told_of(engine: Engine, hosts: Hosts) -> None:
