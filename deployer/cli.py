@@ -170,9 +170,15 @@ def _say(*lines: str) -> None:
 def main() -> None:
     """Run the program."""
     fill_streams()
+    with unread(), signals.as_interrupts():
+        Deployer(name="deployer", binary="deployer", namespace=namespace, version=__version__).run()
+
+
+@contextlib.contextmanager
+def unread() -> Iterator[None]:
+    """End the program in peace where its standard output is closed or full."""
     try:
-        with signals.as_interrupts():
-            Deployer(name="deployer", binary="deployer", namespace=namespace, version=__version__).run()
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         # `deployer --help | head`: nobody reads on. What Python flushes at its end goes nowhere.

@@ -12,7 +12,7 @@ from invoke import main
 from invoke.exceptions import ParseError
 
 from deployer import usage
-from deployer.cli import Grouped
+from deployer.cli import Grouped, unread
 from deployer.errors import UsageError
 from deployer.tasks import namespace
 
@@ -34,6 +34,15 @@ class Inv(Grouped):
             raise self.refused(error) from error
         except ParseError as error:
             raise self.refused(self._explained(error)) from error
+
+    def list_tasks(self) -> None:
+        # By now `run` of Invoke's own program is under way, so what surrounds it cannot be ours.
+        with unread():
+            super().list_tasks()
+
+    def print_task_help(self, name: str) -> None:
+        with unread():
+            super().print_task_help(name)
 
     def _explained(self, error: ParseError) -> UsageError:
         """Say in our words what Invoke has met, where we find it too."""

@@ -96,3 +96,15 @@ def test_only_an_inv_that_runs_is_changed() -> None:
     code = "import deployer.inv; from invoke.main import program; print(type(program).__name__)"
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "Program\n"
+
+
+@pytest.mark.parametrize("words", [("--list",), ("--help", "deploy")], ids=" ".join)
+@pytest.mark.parametrize(("is_full", "status"), [(False, 141), (True, 1)], ids=["closed", "full"])
+def test_a_list_that_nobody_reads_is_no_bug(
+    project: Path, words: tuple[str, ...], *, is_full: bool, status: int
+) -> None:
+    line = f"exec {sys.executable} -m invoke {' '.join(words)}"
+    command = f"({line}) >/dev/full" if is_full else f"set -o pipefail; (sleep 0.5; {line}) | true"
+    done = subprocess.run(("bash", "-c", command), cwd=project, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
