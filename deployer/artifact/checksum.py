@@ -11,7 +11,7 @@ from deployer.errors import ArtifactError
 
 HEX: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _LINE: Final = re.compile(r"\\?([0-9A-Fa-f]{64})(?:[ \t]+\*?(.+))?")
-_BSD_LINE: Final = re.compile(r"SHA256 ?\((.+)\) ?= ?([0-9A-Fa-f]{64})")
+_BSD_LINE: Final = re.compile(r"SHA(?:2-)?256 ?\((.+)\) ?= ?([0-9A-Fa-f]{64})")
 
 
 def of_file(path: Path) -> str:
@@ -38,7 +38,7 @@ def of_text(text: str, file_name: str) -> str:
     """Return the digest that the text of a `.sha256` file gives for a file name, or nothing.
 
     Read are bare digits, lines of sha256sum (`DIGITS  NAME`, `DIGITS *NAME`) and lines of `sha256 -r` and BSD's
-    `SHA256 (NAME) = DIGITS`. A text of one line counts whatever its name; of several, the one with the file's name.
+    `SHA256 (NAME) = DIGITS`, which OpenSSL 3 calls SHA2-256. A text of one line counts whatever its name; of several, the one with the file's name.
     """
     found = []
     for line in text.lstrip("\ufeff").splitlines():

@@ -20,6 +20,7 @@ from deployer.model import ArtifactSource
 
 _TAIL: Final = 20
 _MOST_NAMES: Final = 5
+_BESIDE: Final = (".sha256", ".asc", ".sig", ".minisig")
 
 
 def obtain(
@@ -35,8 +36,16 @@ def obtain(
 
     Raises:
         BuildError: The build failed; the end of its output is in the details.
-        ArtifactError: It is not there, cannot be fetched, or has another digest.
+        ArtifactError: It is not there, cannot be read or fetched, or has another digest.
     """
+    try:
+        return _obtained(source, directory=directory, override=override, emit=emit, cache=cache, build=build)
+    except PermissionError as error:
+        file = str(error.filename or directory)
+        raise ArtifactError(f"{file} cannot be read: {error.strerror}", hint=f"ls -ld {quote(file)}") from error
+
+
+def _obtained(source: ArtifactSource, *, directory: Path, override: str, emit: Emit, cache: Path, build: bool) -> Path:
     if override:
         return _get(override, sha256="", directory=Path.cwd(), emit=emit, cache=cache)
     if not source.url and not source.path:
@@ -153,6 +162,9 @@ def _newest(pattern: str, directory: Path, emit: Emit) -> Path:
     literal = Path(str(here) + plain.removeprefix(own) if plain.startswith(f"{own}/") else plain)
     names = [str(literal)] if literal.is_file() else glob.glob(whole, recursive=True)  # noqa: PTH207 - with an absolute pattern
     found = [Path(name).parent.resolve() / Path(name).name for name in names if Path(name).is_file()]
+    if len(found) > 1:
+        # What lies beside tarballs would be the newest by its name.
+        found = [path for path in found if path.suffix not in _BESIDE] or found
     if not found:
         raise _nothing(whole)
     if len(found) == 1:

@@ -477,6 +477,7 @@ def test_what_is_left_of_an_address_is_still_known_again() -> None:
         f"\ufeff{DIGEST.upper()}  anything.tar.gz\r\n",
         f"{DIGEST} *shop-1.4.2.tar.gz",
         f"SHA256 (shop-1.4.2.tar.gz) = {DIGEST}",
+        f"SHA2-256(shop-1.4.2.tar.gz)= {DIGEST}",
         f"{'0' * 64}  other.tar.gz\n{DIGEST}  ./dist/shop-1.4.2.tar.gz\n",
         f"# sums\n{DIGEST}  shop-1.4.2.tar.gz\n",
     ],

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from deployer.config import loads
 from deployer.errors import ArtifactError, BuildError
 from deployer.events import CommandLine, Event, Note, PhaseEnded, PhaseStarted
 from deployer.model import ArtifactSource
+from tests.closed import closed
 from tests.unit.tls_server import serving
 
 
@@ -68,6 +70,27 @@ def test_of_several_files_the_newest_version_is_taken_and_told(place: Place) -> 
         place.file(name)
     assert place.obtain(ArtifactSource(path="shop-*.tar.gz")).name == "shop-1.10.0.tar.gz"
     assert place.events == [Note(level="info", text="took shop-1.10.0.tar.gz, the newest by version of 3 that match")]
+
+
+def test_what_lies_beside_a_tarball_is_not_taken_for_one(place: Place) -> None:
+    for name in ("shop-1.9.0.tar.gz", "shop-1.10.0.tar.gz", "shop-1.10.0.tar.gz.sha256", "shop-1.10.0.tar.gz.asc"):
+        place.file(name)
+    assert place.obtain(ArtifactSource(path="shop-*")).name == "shop-1.10.0.tar.gz"
+
+
+def test_a_directory_that_we_may_not_look_into_is_told(place: Place) -> None:
+    path = place.file("dist/shop-1.0.tar.gz")
+    with closed(path.parent):
+        refusal = place.refusal(ArtifactSource(path="dist/shop-1.0.tar.gz"))
+    assert refusal.message == f"{path} cannot be read: Permission denied"
+
+
+def test_a_tarball_that_we_may_not_read_is_told(place: Place) -> None:
+    path = place.file("shop-1.0.tar.gz")
+    with closed(path):
+        refusal = place.refusal(ArtifactSource(path="shop-1.0.tar.gz", sha256="0" * 64))
+    assert refusal.message == f"{path} cannot be read: Permission denied"
+    assert refusal.hint == f"ls -ld {shlex.quote(str(path))}"
 
 
 def test_what_git_describes_is_newer_than_the_tag_before_it(place: Place) -> None:
