@@ -45,9 +45,10 @@ def problems(config: Config, host: Host, facts: Facts) -> tuple[DeployerError, .
             facts.root_problem, f"on the host: ls -ld {root}, then chown root:root {root}; or set [app] root to another"
         )
     if facts.read_only:
+        other = "; or set [app] root" if facts.read_only == str(config.app.root) else ""
         add(
-            f"the file system of {config.app.root} on {host.name} is read-only",
-            f"on the host: findmnt -T {config.app.root}, then mount -o remount,rw; or set [app] root",
+            f"the file system of {facts.read_only} on {host.name} is read-only",
+            f"on the host: findmnt -T {facts.read_only}, then mount -o remount,rw of its TARGET" + other,
         )
     if not facts.group:
         add(f"there is no user {config.app.user!r} on {host.name}", f"deployer setup --host {host.name}")

@@ -71,7 +71,7 @@ class Facts:
     group: str = ""
     free_bytes: int = 0
     free_inodes: int = 0
-    read_only: bool = False
+    read_only: str = ""
     root_problem: str = ""
     missing_tools: tuple[str, ...] = ()
     committed: str = ""
@@ -90,6 +90,7 @@ class Facts:
     committing: bool = False
     trial: dict[str, str] = field(default_factory=dict)
     under_way: bool = False
+    going_back: bool = False
     began_exchanging: bool = False
     frozen: Freeze | None = None
     incoming_bytes: int = 0
@@ -200,7 +201,7 @@ def parse(lines: Iterable[str], *, host: str, now_s: float) -> Facts:
         group=found.get("group", ""),
         free_bytes=_number(found.get("free_bytes", "")),
         free_inodes=_number(found.get("free_inodes", "")),
-        read_only=found.get("read_only") == "yes",
+        read_only=found.get("read_only", ""),
         root_problem=found.get("root_problem", ""),
         missing_tools=tuple(tools),
         committed=found.get("committed", ""),
@@ -219,6 +220,7 @@ def parse(lines: Iterable[str], *, host: str, now_s: float) -> Facts:
         committing="committing" in found,
         trial=record(found.get("trial", "")),
         under_way="under_way" in found,
+        going_back="going_back" in found,
         began_exchanging="exchanging" in found,
         frozen=_freeze(found.get("frozen", "")),
         incoming_bytes=_number(found.get("incoming_bytes", "")),

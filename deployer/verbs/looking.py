@@ -44,7 +44,10 @@ def _status_notes(host: Host, facts: Facts) -> Iterator[Note]:
         text = f"locked by {facts.frozen.who} {facts.frozen.span}: {facts.frozen.reason}"
         yield Note(level="info", text=text, host=host.name)
     if facts.under_way:
-        what = f" of {facts.trial['to']}, started by {facts.trial.get('who', '?')}" if facts.trial else ""
+        begun = facts.activation
+        release = facts.trial.get("to") or (begun.id if begun else "")
+        who = facts.trial.get("who") or (begun.who if begun else "")
+        what = (f" of {release}" if release else "") + (f", started by {who}," if who else "")
         hint = f"deployer attach --host {host.name}"
         yield Note(level="info", text=f"an activation{what} is under way", host=host.name, hint=hint)
     elif facts.committing or facts.trial:
@@ -52,7 +55,8 @@ def _status_notes(host: Host, facts: Facts) -> Iterator[Note]:
         yield Note(level="warning", text="an activation was cut off", host=host.name, hint=hint)
     elif begun := history.cut_off(facts):
         text = f"{begun.id} was cut off before it proved itself, most likely by a power cut or reboot"
-        again = f"deployer deploy --host {host.name}"
+        # Not as a command that can be pasted: without its --artifact it would deploy another release, perhaps.
+        again = f"the same deploy of {begun.id} once more; deployer plan --host {host.name} shows what a deploy would take now"
         if begun.why == "rollback":
             again = f"deployer rollback --host {host.name} --to {begun.id}"
         yield Note(level="warning", text=text, host=host.name, hint=again)
@@ -67,7 +71,7 @@ def _status_row(host: Host, facts: Facts) -> dict[str, Any]:
         "host": host.name,
         "release": facts.committed or None,
         "on_trial": facts.trial.get("to"),
-        "state": shown if "to" not in facts.trial else f"{shown}, with {facts.trial['to']} on trial",
+        "state": shown + _of_trial(facts),
         "since": history.since(state.get("StateChangeTimestamp", "")),
         "restarts": int(state.get("NRestarts") or 0),
         "health": facts.health or None,
@@ -80,6 +84,11 @@ def _status_row(host: Host, facts: Facts) -> dict[str, Any]:
         "os": facts.os,
         "systemd": facts.systemd,
     }
+
+
+def _of_trial(facts: Facts) -> str:
+    to = facts.trial.get("to", "")
+    return "" if not to else f", going back from {to}" if facts.going_back else f", with {to} on trial"
 
 
 def releases(run: Run) -> int:
@@ -149,7 +158,7 @@ def logs(run: Run, *, follow: bool, lines: str, since: str, until: str, priority
             run.emit(Note(level="info", text="no lines match" if matching else "no lines", host=host.name))
 
     try:
-        return run.engine.each(run.hosts, work, done)
+        return run.engine.each(run.hosts, work, done, waits=follow)
     except KeyboardInterrupt:
         if not follow:
             raise

@@ -217,6 +217,17 @@ def test_a_detached_deploy_is_attached_to(slow: Project, steady: OnHost) -> None
     assert steady.version == "2.2.0"
 
 
+def test_status_tells_a_way_back_from_a_trial(slow: Project, steady: OnHost) -> None:
+    # What is gone back to is watched as long as its own settings say.
+    assert slow.deploy("2.4.0").status == 0
+    with Client(slow, *deploy_words(slow, "2.5.0", "boot")) as client:
+        client.reaches("phase_started", phase="go back")
+        states = [row["state"] for row in slow.run("status").of("status")]
+        ended = client.ended()
+    assert (ended.status, row(ended)[0]) == (1, "rolled-back"), ended.text
+    assert re.search(r", going back from 2\.5\.0-\w+$", states[0]), states
+
+
 def test_an_attach_after_the_end_tells_how_it_ended(slow: Project, steady: OnHost) -> None:
     assert slow.run(*deploy_words(slow, "2.3.0", "boot"), "--detach").status == 0
     wait_for(lambda: steady.is_settled() and last_verdict(steady) == "bad")

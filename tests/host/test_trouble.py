@@ -451,6 +451,22 @@ def test_a_read_only_disk_is_told_as_such(project: Project, small_disk: OnHost) 
     assert "remount,rw" in hint
 
 
+def test_a_read_only_place_for_units_is_met_before_the_service_is_stopped(project: Project, untouched: OnHost) -> None:
+    place = "/etc/systemd/system"
+    process = untouched.unit("MainPID")
+    untouched.sh(f"mount --bind {place} {place} && mount -o remount,ro,bind {place}")
+    try:
+        checked, done = project.run("check"), project.deploy("1.1.0")
+    finally:
+        untouched.sh(f"umount {place}")
+    message, hint = failed_on(done, untouched.host)
+    told = f"the file system of {place}/shop.service on {untouched.host.name} is read-only"
+    assert (done.status, message) == (1, told)
+    assert f"findmnt -T {place}/shop.service" in hint
+    assert told in checked.text
+    assert untouched.unit("MainPID") == process
+
+
 def test_a_directory_that_is_not_roots_is_refused(project: Project, untouched: OnHost) -> None:
     untouched.sh("chown deploy /opt/shop")
     try:

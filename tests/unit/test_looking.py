@@ -53,7 +53,7 @@ def begun(why: str, *, end: str = "") -> tuple[LedgerEntry, ...]:
 @pytest.mark.parametrize(
     ("why", "hint"),
     [
-        ("deploy", "deployer deploy --host web1"),
+        ("deploy", "the same deploy of 1.0-x once more; deployer plan --host web1 shows what a deploy would take now"),
         # A deploy would bring back what somebody wanted to get away from.
         ("rollback", "deployer rollback --host web1 --to 1.0-x"),
     ],

@@ -174,7 +174,8 @@ def test_what_is_missing_is_a_warning_and_in_a_plan_the_reason() -> None:
         ({"systemd": 239}, HostError, "systemd 239"),
         ({"group": ""}, HostError, "no user 'app'"),
         ({"missing_tools": ("flock",)}, HostError, "lacks flock"),
-        ({"read_only": True}, HostError, "read-only"),
+        ({"read_only": "/opt/shop"}, HostError, "file system of /opt/shop on prod1 is read-only"),
+        ({"read_only": "/etc/default/shop.env"}, HostError, "of /etc/default/shop.env on prod1 is read-only"),
         ({"free_bytes": 1000}, HostError, "1.0 kB free"),
         ({"unit": {"LoadState": "masked"}}, HostError, "masked"),
         (

@@ -13,6 +13,14 @@ nearest() {
     printf '%s' "$path"
 }
 
+# read_only_of PATH...: the first that lies, or would lie, on a read-only file system.
+read_only_of() {
+    local path
+    for path; do
+        ! findmnt -no OPTIONS -T "$(nearest "$path")" 2>/dev/null | grep -qE '(^|,)ro(,|$)' || { printf '%s' "$path"; return; }
+    done
+}
+
 # differs FILE KNOWN: same, edited or missing.
 differs() {
     if [[ ! -e $1 ]]; then printf missing
@@ -21,7 +29,7 @@ differs() {
 }
 
 probe() {
-    local user=$1 digest=$2 want_env=$3 want_health=$4 tool place id release key current size
+    local user=$1 digest=$2 want_env=$3 want_health=$4 tool place id release key current size token
     for tool in bash tar gzip sha256sum base64 flock systemctl systemd-run systemd-analyze journalctl awk sed grep find; do
         command -v "$tool" >/dev/null || printf 'tool %s\n' "$tool"
     done
@@ -37,7 +45,7 @@ probe() {
     place=$(nearest "$ROOT")
     fact free_bytes "$(df --output=avail -B 1 -- "$place" | tail -n 1 | tr -d ' ')"
     fact free_inodes "$(df --output=iavail -- "$place" | tail -n 1 | tr -d ' ')"
-    fact read_only "$(findmnt -no OPTIONS -T "$place" 2>/dev/null | grep -qE '(^|,)ro(,|$)' && echo yes || echo no)"
+    fact read_only "$(read_only_of "$ROOT" "$UNIT_PATH" "$ENV_PATH")"
     if [[ -L $ROOT || ( -e $ROOT && ! -d $ROOT ) ]]; then
         fact root_problem "$ROOT is not a directory of its own"
     elif [[ -d $ROOT/current && ! -L $ROOT/current ]]; then
@@ -77,7 +85,11 @@ probe() {
     done < <(release_ids)
     [[ -e $LEDGER ]] && printf 'fact ledger %s\n' "$(tail -c 2000000 -- "$LEDGER" | base64 -w 0)"
     [[ -e $WRITE_AHEAD ]] && fact_file committing "$WRITE_AHEAD"
-    [[ -e $MARKER ]] && fact_file trial "$MARKER"
+    if [[ -e $MARKER ]]; then
+        fact_file trial "$MARKER"
+        token=$(sed -n 's/^token //p' "$MARKER")
+        grep -qsF '"phase":"go back"' "$RUN_DIR/$token.events" && fact going_back yes
+    fi
     is_under_way && fact under_way yes
     fact frozen "$(frozen_by)"
     if [[ -n $digest && -e $ROOT/incoming/$digest.part ]]; then
