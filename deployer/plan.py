@@ -112,6 +112,7 @@ def deploy(
         )
     env_text = encode(environment.values)
     known = identity(
+        version=artifact.version,
         digest=artifact.sha256,
         unit=_unit(config, candidate.launch, ID_PLACEHOLDER, committed=False),
         one_off=_one_off(config, candidate.launch, ID_PLACEHOLDER),

@@ -34,13 +34,13 @@ class Payload:
     digest: str
 
 
-def identity(*, digest: str, unit: str, one_off: str, settings: str, env: Secret) -> str:
-    """Return what tells two releases apart: a sha256 over tarball, unit, settings and environment.
+def identity(*, version: str, digest: str, unit: str, one_off: str, settings: str, env: Secret) -> str:
+    """Return what tells two releases apart: a sha256 over version, tarball, unit, settings and environment.
 
     `unit` and `one_off` are rendered with `ID_PLACEHOLDER` as the id. It lies beside the environment, for root alone.
     """
     total = hashlib.sha256()
-    for text in (digest, unit, one_off, settings, env.reveal()):
+    for text in (version, digest, unit, one_off, settings, env.reveal()):
         raw = text.encode("utf-8", "surrogateescape")
         total.update(b"%d:" % len(raw) + raw)
     return total.hexdigest()

@@ -58,6 +58,17 @@ class TestSameTarball:
         assert "copy" not in phases(back.of("phase_started"))
         assert deployed.is_consistent()
 
+    def test_under_another_version_is_a_release_of_its_own_without_an_upload(
+        self, project: Project, deployed: OnHost
+    ) -> None:
+        promoted = project.tarball("1.0.0").rename(project.directory / "shop-1.0.1.tar.gz")
+        done = project.run("deploy", "--artifact", str(promoted))
+        assert (done.status, deployed.current.rpartition("-")[0]) == (0, "1.0.1"), done.text
+        assert "upload" not in phases(done.of("phase_started"))
+        assert deployed.is_consistent()
+        assert project.deploy("1.0.0").status == 0
+        assert deployed.current.rpartition("-")[0] == "1.0.0"
+
     def test_over_a_stopped_service_starts_it(self, project: Project, deployed: OnHost) -> None:
         assert project.run("stop").status == 0
         assert deployed.unit("ActiveState") == "inactive"

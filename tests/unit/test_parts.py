@@ -152,11 +152,11 @@ def test_the_archive_of_a_release_is_closed_from_the_first_byte() -> None:
     assert set(modes.values()) == {0o600}
 
 
-@given(st.lists(st.text(max_size=8), min_size=5, max_size=5), st.lists(st.text(max_size=8), min_size=5, max_size=5))
+@given(st.lists(st.text(max_size=8), min_size=6, max_size=6), st.lists(st.text(max_size=8), min_size=6, max_size=6))
 def test_two_releases_are_one_only_when_all_their_texts_are(one: list[str], two: list[str]) -> None:
     def of(texts: list[str]) -> str:
-        digest, unit, one_off, settings, env = texts
-        return identity(digest=digest, unit=unit, one_off=one_off, settings=settings, env=Secret(env))
+        version, digest, unit, one_off, settings, env = texts
+        return identity(version=version, digest=digest, unit=unit, one_off=one_off, settings=settings, env=Secret(env))
 
     assert (of(one) == of(two)) == (one == two)
 
