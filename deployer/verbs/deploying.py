@@ -40,6 +40,8 @@ def deploy(
     if plan_only:
         return show_plan(run, artifact=artifact)
     _refuse_unwatched(run, detach=detach)
+    if detach and not activate:
+        raise UsageError("--no-activate starts nothing that --detach could leave", hint="leave one of the two out")
     with _before_hosts():
         _ask_early(run)
         candidate = _candidate(run, artifact)

@@ -127,7 +127,7 @@ def releases(run: Run) -> int:
 
 
 def logs(run: Run, *, follow: bool, lines: str, since: str, until: str, priority: str, grep: str, deploy: str) -> int:
-    if priority and priority not in PRIORITIES and not priority.isdigit():
+    if priority and priority not in (*PRIORITIES, *"01234567"):
         raise UsageError(f"--priority {priority} is not known", hint=f"one of {', '.join(PRIORITIES)}, or 0 to 7")
     if lines and lines != "all" and not lines.isdigit():
         raise UsageError(f"--lines {lines} is no number", hint="how many of the last lines, or: --lines all")

@@ -304,6 +304,10 @@ def test_an_empty_file_lacks_what_is_required() -> None:
         ("[service]\nkind = []\n", '5: service.kind: an empty list is not "auto", "mix" or "exec"'),
         ('[service]\nkind = "exec"\n', '5: service.kind: "exec" needs exec_start beside it: what to start'),
         (
+            '[service]\ntemplate = "a"\nstop_timeout = "3m"\n',
+            "6: service.stop_timeout: does not go with template: your own unit file",
+        ),
+        (
             '[service]\ntemplate = "a"\ntype = "exec"\n',
             "6: service.type: does not go with template: your own unit file",
         ),

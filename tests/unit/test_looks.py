@@ -243,3 +243,25 @@ def test_attach_to_a_host_out_of_reach_claims_nothing_of_it(seen: Callable[..., 
     (summary,) = [event for event in run.told if isinstance(event, Summary)]
     row = summary.hosts[0]
     assert (row.verdict, row.text, row.hint) == ("unknown", "web1 does not answer", "is it up?")
+
+
+def test_check_warns_of_what_was_edited_on_a_host_and_bars_nothing(seen: Callable[..., Seen]) -> None:
+    run = seen({"web1": replace(READY, committed="1.0-a", env_drift="edited")})
+    assert checking.check(run) == 0
+    assert (
+        "web1",
+        "drift",
+        True,
+        "warning: the environment file is edited",
+        "deployer status --host web1",
+    ) in run.rows()
+
+
+def test_what_cannot_be_is_refused_before_any_host_is_asked(seen: Callable[..., Seen]) -> None:
+    run = seen({"web1": READY})
+    with pytest.raises(UsageError, match="--priority 99 is not known"):
+        looking.logs(run, follow=False, lines="", since="", until="", priority="99", grep="", deploy="")
+    with pytest.raises(UsageError, match="--no-activate starts nothing that --detach could leave"):
+        deploying.deploy(
+            run, artifact="", plan_only=False, yes=False, activate=False, detach=True, parallel=0, wait=None
+        )

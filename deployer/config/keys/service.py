@@ -17,7 +17,16 @@ VARIABLE_NAMES: Final = ListOf(
     ),
     accepts='a list of variables\' names, such as ["SECRET_KEY_BASE"]',
 )
-_SHAPING: Final = ("exec_start", "type", "hardening", "restart", "restart_delay", "directives")
+_SHAPING: Final = (
+    "exec_start",
+    "type",
+    "hardening",
+    "restart",
+    "restart_delay",
+    "start_timeout",
+    "stop_timeout",
+    "directives",
+)
 
 
 def _exec_needs_a_command(values: Values, given: frozenset[str]) -> Iterator[tuple[str, str]]:
