@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from deployer.errors import UsageError
+
 _QUIET_S: Final = 0.05
 _LONGEST_REST_S: Final = 2.0
 
@@ -30,6 +32,20 @@ class Completed:
     stdout: bytes
     stderr: bytes
     timed_out: bool = False
+
+
+def working_directory() -> Path:
+    """Return the directory that relative paths start at.
+
+    Raises:
+        UsageError: It has been removed.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the working directory is no longer there", hint="cd into one that is, then the same"
+        ) from error
 
 
 def run(argv: tuple[str, ...], *, timeout_s: float, cwd: Path | None = None, stdin: bytes = b"") -> Completed:

@@ -47,7 +47,7 @@ def obtain(
 
 def _obtained(source: ArtifactSource, *, directory: Path, override: str, emit: Emit, cache: Path, build: bool) -> Path:
     if override:
-        return _get(override, sha256="", directory=Path.cwd(), emit=emit, cache=cache)
+        return _get(override, sha256="", directory=local.working_directory(), emit=emit, cache=cache)
     if not source.url and not source.path:
         raise ArtifactError(
             "the config does not say where the tarball is",

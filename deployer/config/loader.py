@@ -133,8 +133,8 @@ def _hosts(table: Table, document: Mapping[str, Any], spot: Spot) -> dict[str, d
     for name, keys in found.items():
         host = here.at(name)
         if not isinstance(keys, dict):
-            misplaced = name in table.names
-            accepts = f"a host: {name} is a key of {table.title}" if misplaced else f"a table: write [hosts.{name}]"
+            meant = near(name, table.names)
+            accepts = f"a host: {meant} is a key of {table.title}" if meant else f"a table: write [hosts.{name}]"
             host.hidden().wrong(keys, accepts)
             continue
         if not re.fullmatch(table.name_pattern, name):

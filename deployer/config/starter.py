@@ -82,7 +82,11 @@ def _ignore(directory: Path, beside: Path) -> str:
     path = home / _IGNORE
     shown = _shown(directory, path)
     before = path.read_bytes() if path.exists() else b""
-    if ignored.encode() in (line.strip() for line in before.splitlines()):
+    lines = [line.strip() for line in before.splitlines()]
+    # What begins with "!" further down may take it back; a line at the end holds.
+    if ignored.encode() in lines and not any(
+        line.startswith(b"!") for line in lines[len(lines) - 1 - lines[::-1].index(ignored.encode()) :]
+    ):
         return f"{shown} keeps {ignored} out of git already."
     gap = b"" if before.endswith(b"\n") or not before else b"\n"
     with path.open("ab") as file:

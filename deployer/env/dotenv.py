@@ -86,6 +86,9 @@ class _Reader:
         self._exports: list[int] = []
         if text.startswith("\ufeff"):
             self._notes.append(Remark(line=1, text="the byte order mark at the beginning is dropped"))
+        if "\r\n" in text:
+            line = text[: text.index("\r\n")].count("\n") + 1
+            self._notes.append(Remark(line=line, text="Windows line ends are read as line ends"))
         self._text = text.removeprefix("\ufeff").replace("\r\n", "\n")
         self._at = 0
         self._line = 1
@@ -97,6 +100,10 @@ class _Reader:
         if self._exports:
             more = f", as on {len(self._exports) - 1} more line(s)" if len(self._exports) > 1 else ""
             self._notes.append(Remark(line=self._exports[0], text=f'"export" before the name is dropped{more}'))
+        # Often meant, and often forgotten; one line for all of them.
+        if empty := [each for each in self._assignments.values() if not each.value.reveal()]:
+            more = f", as {len(empty) - 1} more below" if len(empty) > 1 else ""
+            self._notes.append(Remark(line=empty[0].line, text=f"{empty[0].name} is empty{more}"))
         return Dotenv(
             assignments=tuple(self._assignments.values()),
             faults=tuple(self._faults),

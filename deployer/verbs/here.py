@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployer import config as configs
@@ -26,7 +25,7 @@ def init(run: Run, *, name: str) -> int:
     """Write a starter config; what is there already stays."""
     if run.wanted:
         raise UsageError("init writes files here and asks no host: --host is of no use to it", hint="deployer init")
-    for text in configs.init(Path.cwd(), name=name, config=run.config_named):
+    for text in configs.init(local.working_directory(), name=name, config=run.config_named):
         run.emit(Note(level="info", text=text))
     path = run.config_named or configs.DEFAULT_PATH
     named = f" --config {shlex.quote(run.config_named)}" if run.config_named else ""

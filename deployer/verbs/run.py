@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from deployer import config as configs
-from deployer import unit
+from deployer import local, unit
 from deployer.engine import Engine
 from deployer.env import Environment, Sources, collect, for_host
 from deployer.errors import DeployerError, UnreachableError, UsageError
@@ -55,7 +55,9 @@ class Run:
 
     @cached_property
     def config(self) -> Config:
-        found = configs.load(configs.find(self._config or None, self.environ, Path.cwd()), judge=unit.faults)
+        found = configs.load(
+            configs.find(self._config or None, self.environ, local.working_directory()), judge=unit.faults
+        )
         app = found.app
         self._masks.spare((app.name, app.user, app.unit, str(app.root), *(host.name for host in found.hosts)))
         # A build inherits what we do, and may show it before the environment is put together.

@@ -16,6 +16,7 @@ import pytest
 from deployer.sandbox.processes import current
 from deployer.sandbox.state import State
 
+ROOT = Path(__file__).parents[2]
 SSH = """#!/bin/sh
 [ "$1" != -G ] || exec /usr/bin/ssh "$@"
 for last; do :; done
@@ -157,6 +158,22 @@ def test_a_config_without_hosts_names_the_ones_of_the_sandbox(place: Place) -> N
     failure = place.failure("status")
     assert "no host was named" in failure["message"]
     assert failure["hint"] == "name one with --host; known hosts: sandbox1"
+
+
+def test_a_working_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    for words in ("init", "status --config deploy.toml"):
+        line = (
+            f"cd {gone} && rmdir {gone}; {sys.executable} -m deployer {words}; status=$?; mkdir -p {gone}; exit $status"
+        )
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            ("bash", "-c", line), env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert "the working directory is no longer there" in done.stderr
+        assert "next: cd into one that is, then the same" in done.stderr
 
 
 def test_a_host_of_the_config_that_is_a_sandbox_host_and_off_is_told_so(place: Place) -> None:

@@ -294,6 +294,7 @@ def test_an_empty_file_lacks_what_is_required() -> None:
         ('[hosts."a b"]\n', '4: hosts."a b": a host\'s name must be a name: letters'),
         ("[hosts]\nprod1 = 3\n", "5: hosts.prod1: the value is not a table: write [hosts.prod1]"),
         ('[hosts]\naddress = "x"\n', "5: hosts.address: the value is not a host: address is a key of [hosts.NAME]"),
+        ('[hosts]\naddres = "x"\n', "5: hosts.addres: the value is not a host: address is a key of [hosts.NAME]"),
         ("[[hosts]]\n", "4: hosts: the value is not a table of hosts"),
         ("[[service]]\n", "4: service: the value is not a table: write [service]"),
         (

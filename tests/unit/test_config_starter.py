@@ -170,3 +170,11 @@ def test_a_directory_with_a_good_name_gives_it(tmp_path: Path) -> None:
     directory.mkdir()
     init(directory)
     assert load(directory / "config/deploy.toml").app.name == "shop"
+
+
+def test_a_line_that_is_taken_back_further_down_is_written_again(tmp_path: Path) -> None:
+    ignored = tmp_path / ".gitignore"
+    ignored.write_text("/config/env/*.env\n!*.env\n")
+    assert init(tmp_path, name="shop")[2].startswith("Added /config/env/*.env to .gitignore")
+    assert ignored.read_text().endswith("\n/config/env/*.env\n")
+    assert init(tmp_path, name="shop")[2] == ".gitignore keeps /config/env/*.env out of git already."
