@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -164,9 +165,7 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     for words in ("init", "status --config deploy.toml"):
-        line = (
-            f"cd {gone} && rmdir {gone}; {sys.executable} -m deployer {words}; status=$?; mkdir -p {gone}; exit $status"
-        )
+        line = f"cd {gone} && rmdir {gone}; {shlex.quote(sys.executable)} -m deployer {words}; status=$?; mkdir -p {gone}; exit $status"
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             ("bash", "-c", line), env=environ, capture_output=True, text=True, timeout=60, check=False

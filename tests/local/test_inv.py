@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_only_an_inv_that_runs_is_changed() -> None:
 def test_a_list_that_nobody_reads_is_no_bug(
     project: Path, words: tuple[str, ...], *, is_full: bool, status: int
 ) -> None:
-    line = f"exec {sys.executable} -m invoke {' '.join(words)}"
+    line = f"exec {shlex.quote(sys.executable)} -m invoke {' '.join(words)}"
     command = f"({line}) >/dev/full" if is_full else f"set -o pipefail; (sleep 0.5; {line}) | true"
     done = subprocess.run(("bash", "-c", command), cwd=project, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == status, done.stderr
