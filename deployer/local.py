@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from deployer.errors import UsageError
+from deployer.signals import held_back
 
 _QUIET_S: Final = 0.05
 _LONGEST_REST_S: Final = 2.0
@@ -153,18 +154,15 @@ def _pump(
 
 @contextlib.contextmanager
 def _started(argv: tuple[str, ...], *, cwd: Path | None, stderr: int, stdin: int) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        argv, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
-    )
-    try:
-        with process:
-            try:
-                yield process
-            except BaseException:
-                _end(process)
-                raise
-    finally:
-        _end(process)
+    with contextlib.ExitStack() as stack:
+        with held_back():
+            process = stack.enter_context(
+                subprocess.Popen(
+                    argv, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+                )
+            )
+            stack.callback(_end, process)
+        yield process
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

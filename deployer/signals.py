@@ -1,4 +1,4 @@
-"""Signals that ask us to end: each is an interrupt, as Ctrl-C is."""
+"""Signals that ask us to end: each is an interrupt, as Ctrl-C is, and none comes between a start and our knowing it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,29 @@ def as_interrupts() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals that would interrupt us come at the end of this, and not before.
+
+    For the start of a program, whose process must not be lost on the way to us: subprocess.Popen, interrupted when it
+    has started one, leaves it running and unknown. The program has the signals as they are without this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {each: found for each in (signal.SIGINT, *ENDING) if callable(found := signal.getsignal(each))}
+    try:
+        for each in before:
+            signal.signal(each, lambda number, _frame: came.append(number))
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -5,16 +5,18 @@ Knows nothing of hosts. Lists what this machine lacks (`missing`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.errors import HostError, UsageError
+from deployer.signals import held_back
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -36,6 +38,7 @@ _SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin:
 _CAP_SYS_ADMIN = 21
 _TIMED_OUT = (124, 137)  # of timeout(1): ended by TERM, by KILL
 _KILL_AFTER_S = 5
+_CLEAN_UP_S = 60  # what a program of ours has to undo what it did; half a root file system is many files
 _GRACE_S = 15.0
 
 
@@ -89,21 +92,14 @@ def as_root(*argv: str) -> tuple[str, ...]:
 
 def run(argv: tuple[str, ...], *, timeout_s: float) -> Completed:
     """Run a command, standard input closed, and collect what it prints."""
-    # The limit is timeout(1)'s: a root's command behind sudo cannot be ended by us.
     began = time.monotonic()
-    try:
-        done = subprocess.run(
-            _limited(argv, timeout_s),
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s + _GRACE_S,
-            env=_environment(),
-        )
-        status, stdout, stderr = done.returncode, done.stdout, done.stderr
-    except subprocess.TimeoutExpired as error:
-        # The command has gone, but something that it left behind holds its output open.
-        status, stdout, stderr = _TIMED_OUT[0], error.stdout or b"", error.stderr or b""
+    with _started(argv, timeout_s=timeout_s, kill_after_s=_KILL_AFTER_S, stderr=subprocess.PIPE) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s + _GRACE_S)
+            status = process.returncode
+        except subprocess.TimeoutExpired as error:
+            # The command has gone, but something that it left behind holds its output open.
+            status, stdout, stderr = _TIMED_OUT[0], error.stdout or b"", error.stderr or b""
     return Completed(
         status=status,
         stdout=stdout.decode("utf-8", "replace"),
@@ -131,24 +127,10 @@ def stream(argv: tuple[str, ...], *, timeout_s: float, what: str, on_line: Calla
         HostError: It failed or ran out of time; its last lines are the details.
     """
     last: list[str] = []
-    with subprocess.Popen(
-        _limited(argv, timeout_s),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=_environment(),
-    ) as process:
-        try:
-            for line in process.stdout or ():
-                last = [*last[-19:], line.rstrip()]
-                on_line(last[-1])
-        except BaseException:
-            # It cleans up behind itself, and leaving the block waits for that. sudo hands the signal on, but takes it
-            # from nobody less than root.
-            run(as_root("kill", "-TERM", str(process.pid)), timeout_s=10)
-            raise
+    with _started(argv, timeout_s=timeout_s, kill_after_s=_CLEAN_UP_S, stderr=subprocess.STDOUT) as process:
+        for line in process.stdout or ():
+            last = [*last[-19:], line.decode("utf-8", "replace").rstrip()]
+            on_line(last[-1])
     if process.returncode != 0:
         raise _failed(what, process.returncode, "\n".join(last), timeout_s=timeout_s)
 
@@ -162,8 +144,39 @@ def script(name: str, *arguments: str) -> tuple[str, ...]:
     return as_root("unshare", "--mount", "--propagation", "slave", "bash", str(path), *arguments)
 
 
-def _limited(argv: tuple[str, ...], timeout_s: float) -> tuple[str, ...]:
-    limit = ("timeout", f"--kill-after={_KILL_AFTER_S}", f"{timeout_s:g}")
+@contextlib.contextmanager
+def _started(
+    argv: tuple[str, ...], *, timeout_s: float, kill_after_s: int, stderr: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    # The limit is timeout(1)'s: a root's command behind sudo cannot be ended by us.
+    with contextlib.ExitStack() as stack:
+        with held_back():
+            process = stack.enter_context(
+                subprocess.Popen(
+                    _limited(argv, timeout_s, kill_after_s),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=_environment(),
+                )
+            )
+            stack.push(lambda kind, _error, _trace: _undo(process, kill_after_s + _GRACE_S) if kind else None)
+        yield process
+
+
+def _undo(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """Tell an interrupted program to end, and wait until it has cleaned up behind itself.
+
+    Popen itself waits a quarter of a second when the interrupt is Ctrl-C.
+    """
+    if process.poll() is None:
+        # sudo hands the signal on, but takes it from nobody less than root.
+        run(as_root("kill", "-TERM", str(process.pid)), timeout_s=10)
+        process.communicate(timeout=timeout_s)
+
+
+def _limited(argv: tuple[str, ...], timeout_s: float, kill_after_s: int) -> tuple[str, ...]:
+    limit = ("timeout", f"--kill-after={kill_after_s}", f"{timeout_s:g}")
     return (*argv[:3], *limit, *argv[3:]) if argv[:3] == ("sudo", "-n", "--") else (*limit, *argv)
 
 

@@ -102,18 +102,20 @@ def power_off(machine: str, directory: Path) -> None:
         _kill(supervisor.pid)  # first, or it takes what follows for a reboot
     if init := init_of(machine):
         _kill(init)  # the kernel ends the whole process namespace with it
-        _await_end(machine)
-    left = in_groups(_groups(machine))
-    if left:
-        _kill(*left)
-        if left := _await_end(machine):
-            raise HostError(f"processes of the machine {machine} do not end: {', '.join(map(str, left))}")
     deadline = time.monotonic() + _END_TIMEOUT_S
-    while groups := tuple(str(group) for group in _groups(machine)):
+    while groups := _groups(machine):
+        # Again and again: a start that was interrupted may still be on its way into the group.
+        if left := in_groups(groups):
+            _kill(*left)
         # The kernel may hold a group for a moment longer than its last process, and the supervisor clears up as well.
-        done = run(as_root("find", *groups, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"), timeout_s=30)
+        trees = (str(group) for group in groups)
+        done = run(as_root("find", *trees, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"), timeout_s=30)
         if done.status != 0 and time.monotonic() > deadline:
-            raise HostError(f"the control groups of the machine {machine} do not go", details=(done.stderr.strip(),))
+            alive = ", ".join(map(str, in_groups(groups))) or "none"
+            raise HostError(
+                f"the control groups of the machine {machine} do not go; processes in them: {alive}",
+                details=(done.stderr.strip(),),
+            )
         if done.status != 0:
             time.sleep(_POLL_S)
 
@@ -161,12 +163,3 @@ def _groups(machine: str) -> tuple[Path, ...]:
 
 def _kill(*pids: int) -> None:
     run(as_root("kill", "-KILL", *(str(pid) for pid in pids)), timeout_s=10)  # one that is gone already is as wanted
-
-
-def _await_end(machine: str) -> tuple[int, ...]:
-    deadline = time.monotonic() + _END_TIMEOUT_S
-    while left := in_groups(_groups(machine)):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(_POLL_S)
-    return left

@@ -25,13 +25,15 @@ rm -rf --one-file-system -- "$building"
 # What mmdebstrap has started may outlive it for a moment, and write on while we remove.
 remove_building() {
     local _
-    for _ in {1..100}; do
+    for _ in {1..300}; do
         rm -rf --one-file-system -- "$building" 2>/dev/null || true
         sleep 0.1
         [[ -e $building ]] || return 0
     done
 }
 trap remove_building EXIT
+# timeout(1) hands a signal on twice, to us and to our group: the second would end what the first began.
+trap 'trap "" HUP INT TERM; exit 143' HUP INT TERM
 
 echo "building a $suite root file system from $mirror (once, about half a minute)"
 env "$@" mmdebstrap --mode=root --format=directory --variant=minbase --include="$packages" \
@@ -42,5 +44,5 @@ env "$@" mmdebstrap --mode=root --format=directory --variant=minbase --include="
 chroot "$building" /bin/bash -s <"$here/furnish.sh"
 sync -f "$building"
 mv -T -- "$building" "$name"
-trap - EXIT
+trap - EXIT HUP INT TERM
 echo "the $suite root file system is ready"

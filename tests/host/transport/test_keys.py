@@ -69,7 +69,7 @@ def test_a_key_that_is_refused_is_named(near: Box, tmp_path: Path) -> None:
     error = raised(NotLetInError, lambda: near.connect(replace(near.host, identity_file=key)), within_s=5)
     assert f"root@{near.sandbox.address} port 22 took none of our keys" in error.message
     assert error.details == (f"tried {key} (ssh-ed25519)",)
-    assert f"-i {key} -p 22 root@{near.sandbox.address}" in error.hint
+    assert f"-i {key} -o IdentitiesOnly=yes -p 22 root@{near.sandbox.address}" in error.hint
 
 
 def test_keys_that_cannot_be_used_are_left_out_and_named(near: Box, tmp_path: Path) -> None:
