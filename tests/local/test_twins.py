@@ -196,11 +196,13 @@ def watched(root: Path, story: Story, guards: Guards = NOTHING, *, job: bool = F
 
 # -- what may be removed? -----------------------------------------------------------------------------------------------
 
+PROVEN = 'grep -qxF -- "$id" <<<"$good" && proven=$((proven + 1)) && ((proven <= keep)) && continue'
 PRUNE_GUARDS: dict[str, Guards] = {
     "5-newest": {"((n <= keep)) && continue": ""},
     "4-pinned": {"[[ -e $ROOT/releases/$id/.deployer/pinned ]] && continue": ""},
     "3-in-use": {'grep -qxF -- "$id" <<<"$used" && continue': ""},
-    "2-committed": {'[[ $id == "$current" || $id == "$previous"': '[[ $id == "$previous"'},
+    # It is the newest that proved itself as well, as long as the ledger is whole.
+    "2-committed": {'[[ $id == "$current" || $id == "$previous"': '[[ $id == "$previous"', PROVEN: ""},
     "1-good-before": {'|| $id == "$previous" ||': "||"},
     "0-under-way": {' || $id == "${ID:-}" ]] && continue': " ]] && continue"},
 }
@@ -235,6 +237,19 @@ def test_without_its_rule_a_release_would_be_removed(releases: Path, name: str) 
     """Twin."""
     gone = bash(releases, "ID=0-under-way; prunable 1", name="prune", guards=PRUNE_GUARDS[name])
     assert sorted(gone) == sorted(["0-needless", name])
+
+
+def test_bad_releases_take_no_place_from_good_ones(tmp_path: Path) -> None:
+    outcomes = {"0": "bad", "1": "good", "2": "good", "3": "good", "4": "good", "5": "bad", "6": "bad", "7": "bad"}
+    for name in outcomes:
+        (tmp_path / f"releases/{name}/.deployer").mkdir(parents=True)
+        (tmp_path / f"releases/{name}/.deployer/identity").touch()
+    (tmp_path / "current").symlink_to("releases/4")
+    lines = [f'{{"event":"{event}","id":"{name}","why":"deploy"}}\n' for name, event in outcomes.items()]
+    (tmp_path / "ledger.jsonl").write_text("".join(lines))
+    assert bash(tmp_path, "prunable 3", name="prune") == ["1", "0"]
+    # Twin: three that failed in a row leave one way back.
+    assert bash(tmp_path, "prunable 3", name="prune", guards={PROVEN: ""}) == ["2", "1", "0"]
 
 
 def test_what_is_not_ours_is_never_removed(releases: Path) -> None:

@@ -55,12 +55,13 @@ in_use() {
 }
 
 # prunable KEEP: prints the ids that may go: not committed, not the good one before, not pinned, not in use, not under
-# way, and not among the KEEP newest.
+# way, and not among the KEEP newest, nor among the KEEP newest of those that proved themselves.
 prunable() {
-    local keep=$1 id n=0 current previous used order
+    local keep=$1 id n=0 proven=0 good current previous used order
     current=$(committed_id)
     previous=$(rollback_target)
     used=$(in_use)
+    good=$(ids_by_ledger good)
     order=$(
         ids_by_ledger good bad interrupted staged
         release_ids
@@ -70,6 +71,8 @@ prunable() {
         [[ -n $id && -d $ROOT/releases/$id ]] || continue
         n=$((n + 1))
         ((n <= keep)) && continue
+        # A row of bad ones takes no place from the ones that there are ways back to.
+        grep -qxF -- "$id" <<<"$good" && proven=$((proven + 1)) && ((proven <= keep)) && continue
         [[ $id == "$current" || $id == "$previous" || $id == "${ID:-}" ]] && continue
         [[ -e $ROOT/releases/$id/.deployer/pinned ]] && continue
         grep -qxF -- "$id" <<<"$used" && continue
