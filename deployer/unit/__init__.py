@@ -8,6 +8,6 @@ from __future__ import annotations
 from deployer.unit.faults import faults
 from deployer.unit.lint import remarks
 from deployer.unit.one_off import one_off_text
-from deployer.unit.text import HEADER, unit_text
+from deployer.unit.text import HEADER, removed_in_vain, unit_text
 
-__all__ = ["HEADER", "faults", "one_off_text", "remarks", "unit_text"]
+__all__ = ["HEADER", "faults", "one_off_text", "remarks", "removed_in_vain", "unit_text"]

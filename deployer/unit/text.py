@@ -51,12 +51,7 @@ def unit_text(config: Config, *, launch: Launch, release_path: PurePosixPath, en
     Raises:
         UsageError: The start command, a directive or the template cannot be used.
     """
-    names = {
-        "release": path_text(release_path),
-        "env_file": path_text(env_file),
-        "user": literal(config.app.user),
-        "name": literal(config.app.name),
-    }
+    names = _names(config, release_path, env_file)
     if config.service.template is not None:
         return HEADER + template.filled(config.service.template, names)
     for name, fault, hint in directive_faults(config.service.directives):
@@ -65,6 +60,25 @@ def unit_text(config: Config, *, launch: Launch, release_path: PurePosixPath, en
     for name, values in config.service.directives:
         lines = _replaced(lines, name, tuple(template.replaced(value, names, where=name) for value in values))
     return HEADER + _text(lines)
+
+
+def removed_in_vain(config: Config, *, launch: Launch) -> tuple[str, ...]:
+    """Return a sentence for each of `[service] directives` that takes out what the rendered unit does not have."""
+    if config.service.template is not None:
+        return ()
+    lines = _rendered(config, launch, _names(config, config.app.release_path("0"), config.app.env_path))
+    there = {f"{line.section}.{line.key}" for line in lines}
+    gone = (name for name, values in config.service.directives if not values and name not in there)
+    return tuple(f"[service] directives: {name} = false removes nothing: the unit has no such line" for name in gone)
+
+
+def _names(config: Config, release_path: PurePosixPath, env_file: PurePosixPath) -> dict[str, str]:
+    return {
+        "release": path_text(release_path),
+        "env_file": path_text(env_file),
+        "user": literal(config.app.user),
+        "name": literal(config.app.name),
+    }
 
 
 def start_limit(service: Service) -> tuple[int, int]:

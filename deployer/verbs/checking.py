@@ -47,6 +47,8 @@ def check(run: Run) -> int:
     for remark in unit.remarks(rendered):
         # Advice: systemd takes the unit, and a deploy does.
         add("here", "unit text", remark, warning=True, hint=f"edit {_unit_source(config)}")
+    for remark in unit.removed_in_vain(config, launch=launch):
+        add("here", "config", remark, warning=True, hint="deployer unit")
     hosts = _hosts(run, add)
     # Without a host, what is the same for all of them.
     for host in hosts or (Host(name="here", address=""),):

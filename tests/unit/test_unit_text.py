@@ -9,7 +9,7 @@ import pytest
 from deployer.errors import UsageError
 from deployer.kinds.base import Launch
 from deployer.model import App, Config, Service
-from deployer.unit import remarks, unit_text
+from deployer.unit import remarks, removed_in_vain, unit_text
 from deployer.unit.hardening import hardening
 from deployer.unit.syntax import directives
 from deployer.unit.text import start_limit
@@ -34,6 +34,12 @@ def rendered(whole: Config, launch: Launch = LAUNCH, release: str = "/opt/shop/r
 
 def values(text: str, name: str) -> list[str]:
     return [each.value for each in directives(text) if f"{each.section}.{each.key}" == name]
+
+
+def test_a_removal_of_what_is_not_there_is_told_of() -> None:
+    given = (("Service.PrivateTmp", ()), ("Service.PrivateTmpp", ()), ("Unit.After", ()), ("Service.Nice", ("5",)))
+    (found,) = removed_in_vain(config(directives=given), launch=LAUNCH)
+    assert found.startswith("[service] directives: Service.PrivateTmpp = false removes nothing")
 
 
 def test_whole_unit_of_a_mix_release_without_hardening() -> None:
