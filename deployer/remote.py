@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from deployer.env import parse_systemd
 from deployer.errors import ArtifactError, DeployerError, HostError
@@ -305,13 +305,28 @@ class Remote:
         return _script_failed(name, session.status(self._timeout_s), session.stderr, host=self.host.name)
 
 
+# strerror(3) in the C locale, which our programs on a host are run in.
+_DISK_TROUBLE: Final = (
+    (
+        "Read-only file system",
+        "a file system is read-only",
+        "on the host: findmnt -O ro, then mount -o remount,rw of the TARGET that is meant above",
+    ),
+    (
+        "No space left on device",
+        "a file system is full",
+        "on the host: df -h and df -i; or make room with: deployer prune --host {host} --keep 2",
+    ),
+)
+
+
 def _script_failed(name: str, status: int, stderr: str, *, host: str) -> HostError:
-    return HostError(
-        f"the step {name!r} ended with status {status} on {host}",
-        host=host,
-        hint="run the same command again; if it stays, look at the lines above",
-        details=tuple(stderr.strip().splitlines()[-10:]),
-    )
+    what = f"the step {name!r} ended with status {status}"
+    hint = "run the same command again; if it stays, look at the lines above"
+    for words_of_it, why, remedy in _DISK_TROUBLE:
+        if words_of_it in stderr:
+            what, hint = f"{why} ({what})", remedy.format(host=host)
+    return HostError(f"{what} on {host}", host=host, hint=hint, details=tuple(stderr.strip().splitlines()[-10:]))
 
 
 def _yes(value: bool) -> str:  # noqa: FBT001 - the word for a flag in a script's arguments

@@ -449,6 +449,12 @@ def test_a_read_only_disk_is_told_as_such(project: Project, small_disk: OnHost) 
     message, hint = failed_on(done, small_disk.host)
     assert (done.status, message) == (1, f"the file system of /opt/shop on {small_disk.host.name} is read-only")
     assert "remount,rw" in hint
+    for words in (("lock", "--reason", "a disk is changed"), ("pin", "1.0.0")):
+        done = project.run(*words)
+        (failure,) = done.of("failure")
+        told = f"a file system is read-only (the step 'mark' ended with status 1) on {small_disk.host.name}"
+        assert (done.status, failure["message"]) == (1, told)
+        assert "remount,rw" in failure["hint"]
 
 
 def test_a_read_only_place_for_units_is_met_before_the_service_is_stopped(project: Project, untouched: OnHost) -> None:
