@@ -102,7 +102,10 @@ class Switch(Generic[P]):
     def _activate_all(self) -> None:
         waiting = [host for host in self.hosts if host.name not in self._ended]
         if any(each.error for each in self._ended.values()):
-            self._skip("nothing was switched: another host could not be prepared")
+            left_out = ", ".join(name for name, each in self._ended.items() if each.error)
+            others = ",".join(host.name for host in waiting)
+            hint = f"to go on without {left_out}: the same command with --host {others}"
+            self._skip("nothing was switched: another host could not be prepared", hint=hint)
         elif not self.activate:
             for host in waiting:
                 text = f"{self._plans[host.name].release} is staged; nothing was switched, as asked"
@@ -162,10 +165,10 @@ class Switch(Generic[P]):
         watcher.was = launched.was
         return watched(self.engine, host, watcher, token=token, cursor=launched.cursor)
 
-    def _skip(self, text: str, error: DeployerError | None = None) -> None:
+    def _skip(self, text: str, error: DeployerError | None = None, *, hint: str = "") -> None:
         for host in self.hosts:
             if host.name not in self._ended:
-                row = _row(host, "skipped", self._plans.get(host.name), text)
+                row = _row(host, "skipped", self._plans.get(host.name), text, hint=hint)
                 self._ended[host.name] = Ended(row=row, error=error)
 
     def _interrupted(self) -> None:

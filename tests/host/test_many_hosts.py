@@ -171,6 +171,8 @@ def test_a_host_that_cannot_be_reached_keeps_all_others_as_they_are(lab: Lab, fl
     assert order_of(done, "start") == []
     texts = {row["host"]: row["text"] for row in done.summary["hosts"]}
     assert texts[one] == "nothing was switched: another host could not be prepared"
+    (hint,) = {row["hint"] for row in done.summary["hosts"] if row["verdict"] == "skipped"}
+    assert hint == f"to go on without {last}: the same command with --host {one},{two}"
     # What was staged waits for the next time.
     again = fleet.deploy("2.4.0")
     assert again.status == 0, again.text
