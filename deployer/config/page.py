@@ -59,6 +59,8 @@ What is found is shown beside what is accepted, but nothing that stands in an en
 $ python -m deployer.config.jsonschema > config/deploy.schema.json
 $ sed -i '1i #:schema ./deploy.schema.json' config/deploy.toml
 ```
+
+With pipx, `python` is the one of its environment: `$(pipx environment --value PIPX_LOCAL_VENVS)/deployer/bin/python`.
 """
 
 
