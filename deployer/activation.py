@@ -137,7 +137,7 @@ class Watcher:
     # -- the journal ------------------------------------------------------------------------------------------------
 
     def _follow_journal(self, remote: Remote, cursor: str) -> Follower:
-        where = ("--after-cursor", self.cursor) if self.cursor else since(cursor)
+        where = since(cursor, read=self.cursor)
         return Follower(remote.journal(("--follow", "--lines", "all", *where)), self._on_journal)
 
     def _on_journal(self, text: str) -> None:
@@ -279,6 +279,10 @@ class Follower:
             self._arrived.clear()
             if time.monotonic() > until:
                 break
+        self.cut()
+
+    def cut(self) -> None:
+        """End it now, wherever it is."""
         self._session.close()
         self._thread.join(timeout=5)
 
@@ -296,11 +300,16 @@ class Follower:
             self._arrived.set()
 
 
-def since(cursor: str) -> tuple[str, str]:
+def since(cursor: str, *, read: str = "") -> tuple[str, str]:
     """Return journalctl's words for "from this place on", where the place was taken from the whole journal.
 
     Not `--after-cursor`: with another unit's line at that place, systemd 252 passes over the first one of ours.
+
+    Args:
+        read: The place of the last line of ours that was read; what comes behind it is meant then.
     """
+    if read:
+        return ("--after-cursor", read)
     return ("--cursor", cursor) if cursor else ("--since", "now")
 
 

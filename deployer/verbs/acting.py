@@ -15,7 +15,7 @@ from deployer.events import CommandLine, Listing, Note
 from deployer.host.facts import Facts
 from deployer.host.replies import words
 from deployer.host.scripts import script
-from deployer.journal import journal_line
+from deployer.journal import cursor_of, journal_line
 from deployer.kinds.base import Release
 from deployer.model import Host
 from deployer.remote import Remote
@@ -34,7 +34,11 @@ def control(run: Run, verb: str) -> int:
             hint = f"follow it with: deployer attach --host {remote.host.name}"
             raise LockedError(f"an activation of {app} is under way{who}", host=remote.host.name, hint=hint)
 
+        read = ""
+
         def on_line(text: str) -> None:
+            nonlocal read
+            read = cursor_of(text) or read
             line = journal_line(text, host=remote.host.name)
             if line is not None:
                 run.emit(line)
@@ -47,8 +51,12 @@ def control(run: Run, verb: str) -> int:
         except BaseException:
             follower.close(quiet_s=0.25)
             raise
-        # What a service says as it starts comes after systemctl is done; its last words come before.
-        follower.close(quiet_s=0.25 if verb == "stop" else 1.5)
+        if verb == "stop":
+            # Its last words came before systemctl was done: they are all there, and none is waited for.
+            follower.cut()
+            Follower(remote.journal(("--lines", "all", *since(cursor, read=read))), on_line).close()
+        else:
+            follower.close(quiet_s=1.5)
         return state
 
     rows: list[Mapping[str, Any]] = []

@@ -19,7 +19,9 @@ def test_a_stop_and_a_start_show_their_journal_though_it_comes_late(project: Pro
     finally:
         bare.sh(f"rm -f {SLOW_JOURNALCTL}")
 
-    assert "bye" in [line["message"] for line in stopped.of("journal")]
+    said = [line["message"] for line in stopped.of("journal")]
+    assert said.count("bye") == 1
+    assert [line for line in said if line.startswith("Stopped shop.service")], said
     assert any("shop 1.0.0 starts" in line["message"] for line in started.of("journal"))
     assert (stopped.of("stop")[0]["state"], started.of("start")[0]["state"]) == ("inactive (dead)", "active (running)")
 

@@ -9,6 +9,7 @@ control() {
     # Starts by hand count towards the start limit, and a refused restart would leave the service stopped.
     systemctl reset-failed -- "$UNIT" 2>/dev/null || true
     said=$(systemctl "$verb" -- "$UNIT" 2>&1 </dev/null) || status=$?
+    sync_journal
     state "$UNIT"
     for key in ActiveState SubState Result NRestarts MainPID ExecMainStatus; do
         printf 'state %s=%s\n' "$key" "${STATE[$key]:-}"
