@@ -140,7 +140,7 @@ class Lab:
         if self._state.directory.is_dir():
             with self._state.locked():
                 if not self._state.names():
-                    network.drop_bridge(self._state.bridge)
+                    network.drop_link(self._state.bridge)
                     self._state.forget()
         return names
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deployer.errors import HostError
+from deployer.sandbox import network
 from deployer.sandbox.commands import Completed, as_root, must, run, script, stream
 from deployer.sandbox.processes import first_of_namespace, in_groups, name_of, recorded
 from deployer.sandbox.seed import ssh_argv
-from deployer.sandbox.state import SandboxHost
+from deployer.sandbox.state import SandboxHost, link_of
 
 # cgroup v2 alone; the two trees of a hybrid machine.
 _HIERARCHIES = tuple(Path("/sys/fs/cgroup") / name for name in (".", "unified", "systemd"))
@@ -118,6 +119,8 @@ def power_off(machine: str, directory: Path) -> None:
             )
         if done.status != 0:
             time.sleep(_POLL_S)
+    # The kernel takes a killed guest's link away in its own time, and the next start wants its name.
+    network.drop_link(link_of(machine))
 
 
 def remove(directory: Path, machine: str | None) -> None:

@@ -57,7 +57,7 @@ def raise_bridge(name: str, network: ipaddress.IPv4Network | None, *, start: int
     with _one_at_a_time():
         if network is not None and has_link(name):
             return network
-        drop_bridge(name)  # one that nobody remembers the network of
+        drop_link(name)  # one that nobody remembers the network of
         taken = taken_networks()
         if network is not None and any(network.overlaps(other) for other in taken):
             raise HostError(
@@ -79,15 +79,19 @@ def raise_bridge(name: str, network: ipaddress.IPv4Network | None, *, start: int
             must(as_root("ip", "address", "add", f"{chosen[1]}/24", "dev", name))
             must(as_root("ip", "link", "set", "dev", name, "up"))
         except BaseException:
-            drop_bridge(name)
+            drop_link(name)
             raise
         return chosen
 
 
-def drop_bridge(name: str) -> None:
-    """Remove the bridge, if there is one."""
+def drop_link(name: str) -> None:
+    """Remove the bridge, or a host's link, if there is one."""
     if has_link(name):
-        must(as_root("ip", "link", "delete", "dev", name))
+        try:
+            must(as_root("ip", "link", "delete", "dev", name))
+        except HostError:
+            if has_link(name):  # else the kernel was quicker
+                raise
 
 
 def cut(link: str, *, bridge: str, address: str, hardware: str) -> None:

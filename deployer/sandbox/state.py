@@ -62,6 +62,11 @@ def chosen_directory(environ: Mapping[str, str], *, own: str, base: str, default
     return (root if root.is_absolute() else Path.home() / default) / below
 
 
+def link_of(machine: str) -> str:
+    """What systemd-nspawn calls the link of a machine: "vb-" for one in a bridge."""
+    return f"vb-{machine}"
+
+
 def check_name(name: str) -> None:
     """Raise UsageError unless the name can be a host's name, a directory and a key of the config."""
     if not _NAME.fullmatch(name):
@@ -105,7 +110,7 @@ class State:
             identity_file=self.key,
             known_hosts=directory / "known_hosts",
             machine=machine,
-            link=f"vb-{machine}",  # as systemd-nspawn calls it: "vb-" for a link in a bridge
+            link=link_of(machine),
             rootfs=Path(record["rootfs"]),
             directory=directory,
         )

@@ -25,7 +25,7 @@ from deployer.errors import HostError, UsageError
 from deployer.sandbox import SUITES, Lab, SandboxHost, overlay_hosts
 from deployer.sandbox.commands import as_root, must, run, script
 from deployer.sandbox.machine import init_of
-from deployer.sandbox.network import drop_bridge, raise_bridge
+from deployer.sandbox.network import drop_link, has_link, raise_bridge
 from deployer.sandbox.processes import in_groups
 from deployer.sandbox.rootfs import recipe_name
 
@@ -74,7 +74,9 @@ def traces(lab: Lab, machine: str) -> list[str]:
     groups = tuple(group for tree in GROUP_TREES if (group := tree / machine).exists())
     found = [f"group {group}" for group in groups]
     found += [f"process {pid}" for pid in in_groups(groups)]
-    for mounts in Path("/proc").glob("[0-9]*/mountinfo"):
+    # Not "[0-9]*/mountinfo": glob trips over a process that ends just then.
+    for process in Path("/proc").glob("[0-9]*"):
+        mounts = process / "mountinfo"
         with suppress(OSError):
             # proc(5): awkward characters of a path are octal there.
             lines = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), mounts.read_text()).splitlines()
@@ -185,6 +187,14 @@ def test_a_power_cut_keeps_the_disk_and_the_journal(lab: Lab, fresh_host: Sandbo
         == "kept\nbefore"
     )
     assert ssh(lab, back, "true")[0] == 0
+
+
+def test_a_link_that_outlives_its_guest_bars_no_start(lab: Lab, fresh_host: SandboxHost) -> None:
+    """The kernel takes a link away when the last one has let go of the guest's network, and that may be later."""
+    with Path(f"/proc/{init_of(fresh_host.machine)}/ns/net").open("rb"):
+        lab.powercut(fresh_host.name)
+        assert not has_link(fresh_host.link)
+        assert lab.boot(fresh_host.name).running
 
 
 @pytest.mark.parametrize("suite", SUITES, indirect=True)
@@ -314,20 +324,20 @@ def test_labs_that_look_for_a_network_at_once_get_different_ones(can_run_hosts: 
         assert len(set(networks)) == 3
     finally:
         for name in names:
-            drop_bridge(name)
+            drop_link(name)
 
 
 def test_a_network_that_something_else_took_meanwhile_is_not_shared(other_lab: Lab) -> None:
     host = other_lab.up()
     other_lab.powercut(host.name)
-    drop_bridge(other_lab._state.bridge)
+    drop_link(other_lab._state.bridge)
     must(as_root("ip", "link", "add", "dtest-vpn", "type", "bridge"))
     try:
         must(as_root("ip", "address", "add", f"{host.address}/32", "dev", "dtest-vpn"))
         with pytest.raises(HostError, match="is now used by something else on this machine"):
             other_lab.boot(host.name)
     finally:
-        drop_bridge("dtest-vpn")
+        drop_link("dtest-vpn")
     assert other_lab.boot(host.name).address == host.address
 
 
