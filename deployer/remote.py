@@ -5,6 +5,7 @@ Values in, values out; the scripts decide nothing that `plan` could decide, and 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import time
@@ -298,6 +299,9 @@ class Remote:
         for line in session.lines(idle_timeout_s=idle_timeout_s):
             word, _, rest = line.partition(" ")
             if word == "error":
+                # It still clears up behind itself, and whoever sees the error may look at the host or try again.
+                with contextlib.suppress(DeployerError):
+                    session.status(self._timeout_s)
                 raise error_from(rest, host=self.host.name)
             yield word, rest
 

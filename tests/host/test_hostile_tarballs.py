@@ -167,6 +167,17 @@ def test_what_is_no_file_is_no_part_of_a_release_even_unjudged(
     assert "must not be unpacked" in said or "could not unpack" in said
 
 
+def test_who_is_told_of_a_refusal_finds_the_host_cleared_up(
+    settled: OnHost, unjudged: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removal = '|| rm -rf --one-file-system -- "$STAGING"'
+    slow = without(scripts.part("stage"), {removal: f"|| {{ sleep 1; {removal[3:]}; }}"})
+    real = scripts.part
+    monkeypatch.setattr(scripts, "part", lambda name: slow if name == "stage" else real(name))
+    assert "must not be unpacked" in unjudged("FIFO")
+    assert settled.sh("ls -A /opt/shop/releases") == ""
+
+
 def test_without_the_look_at_what_was_unpacked_a_device_would_be_in_a_release(
     settled: OnHost, unjudged: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

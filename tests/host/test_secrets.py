@@ -127,9 +127,10 @@ class Arguments:
     def _look(self) -> None:
         while not self._over.wait(0.01):
             self.looks += 1
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
+            # Not "[0-9]*/cmdline": glob trips over a process that ends just then.
+            for process in Path("/proc").glob("[0-9]*"):
                 with suppress(OSError):
-                    text = path.read_bytes().decode("utf-8", "replace")
+                    text = (process / "cmdline").read_bytes().decode("utf-8", "replace")
                     self.found.update(text for mark in self._marks if mark in text)
 
 
