@@ -196,13 +196,13 @@ def watched(root: Path, story: Story, guards: Guards = NOTHING, *, job: bool = F
 
 # -- what may be removed? -----------------------------------------------------------------------------------------------
 
-PROVEN = 'grep -qxF -- "$id" <<<"$good" && proven=$((proven + 1)) && ((proven <= keep)) && continue'
+WAYS = 'grep -qxF -- "$id" <<<"$ways" && continue'
 PRUNE_GUARDS: dict[str, Guards] = {
     "5-newest": {"((n <= keep)) && continue": ""},
     "4-pinned": {"[[ -e $ROOT/releases/$id/.deployer/pinned ]] && continue": ""},
     "3-in-use": {'grep -qxF -- "$id" <<<"$used" && continue': ""},
-    # It is the newest that proved itself as well, as long as the ledger is whole.
-    "2-committed": {'[[ $id == "$current" || $id == "$previous"': '[[ $id == "$previous"', PROVEN: ""},
+    # It is the latest way back as well, as long as the ledger is whole.
+    "2-committed": {'[[ $id == "$current" || $id == "$previous"': '[[ $id == "$previous"', WAYS: ""},
     "1-good-before": {'|| $id == "$previous" ||': "||"},
     "0-under-way": {' || $id == "${ID:-}" ]] && continue': " ]] && continue"},
 }
@@ -249,7 +249,7 @@ def test_bad_releases_take_no_place_from_good_ones(tmp_path: Path) -> None:
     (tmp_path / "ledger.jsonl").write_text("".join(lines))
     assert bash(tmp_path, "prunable 3", name="prune") == ["1", "0"]
     # Twin: three that failed in a row leave one way back.
-    assert bash(tmp_path, "prunable 3", name="prune", guards={PROVEN: ""}) == ["2", "1", "0"]
+    assert bash(tmp_path, "prunable 3", name="prune", guards={WAYS: ""}) == ["2", "1", "0"]
 
 
 def test_what_is_not_ours_is_never_removed(releases: Path) -> None:

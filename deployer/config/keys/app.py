@@ -77,7 +77,7 @@ APP: Final = Table(
         Key(
             name="keep",
             value=Integer(low=2, high=1000),
-            doc="How many releases stay on a host: so many of the newest, and so many of those that proved themselves, "
+            doc="How many releases stay on a host: so many of the newest, and so many of those that a rollback could go to, "
             "whatever failed after them. The committed one, the good one before it, pinned ones and ones that a process "
             "still runs from stay anyway.",
             example="keep = 5",

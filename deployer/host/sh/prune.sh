@@ -36,15 +36,24 @@ good_stack() {
         END { for (i = n; i; i--) print stack[i] }' "$LEDGER"
 }
 
+# ways_back: prints those of the good stack that are still here.
+ways_back() {
+    local id
+    while IFS= read -r id; do
+        [[ -d $ROOT/releases/$id ]] && printf '%s\n' "$id"
+    done < <(good_stack)
+    return 0
+}
+
 # rollback_target: prints the last good release before the committed one that is still here, if there is one.
 rollback_target() {
     local id current
     current=$(committed_id)
     while IFS= read -r id; do
-        [[ $id == "$current" || ! -d $ROOT/releases/$id ]] && continue
+        [[ $id == "$current" ]] && continue
         printf '%s\n' "$id"
         return 0
-    done < <(good_stack)
+    done < <(ways_back)
 }
 
 # in_use: prints the ids of releases that some process runs from.
@@ -55,13 +64,14 @@ in_use() {
 }
 
 # prunable KEEP: prints the ids that may go: not committed, not the good one before, not pinned, not in use, not under
-# way, and not among the KEEP newest, nor among the KEEP newest of those that proved themselves.
+# way, and neither among the KEEP newest nor among the KEEP latest ways back.
 prunable() {
-    local keep=$1 id n=0 proven=0 good current previous used order
+    local keep=$1 id n=0 current previous used ways order
     current=$(committed_id)
     previous=$(rollback_target)
     used=$(in_use)
-    good=$(ids_by_ledger good)
+    # A row of bad ones takes no place from them. Not head: it would leave its writer with a broken pipe.
+    ways=$(ways_back | awk -v keep="$keep" 'NR <= keep')
     order=$(
         ids_by_ledger good bad interrupted staged
         release_ids
@@ -71,8 +81,7 @@ prunable() {
         [[ -n $id && -d $ROOT/releases/$id ]] || continue
         n=$((n + 1))
         ((n <= keep)) && continue
-        # A row of bad ones takes no place from the ones that there are ways back to.
-        grep -qxF -- "$id" <<<"$good" && proven=$((proven + 1)) && ((proven <= keep)) && continue
+        grep -qxF -- "$id" <<<"$ways" && continue
         [[ $id == "$current" || $id == "$previous" || $id == "${ID:-}" ]] && continue
         [[ -e $ROOT/releases/$id/.deployer/pinned ]] && continue
         grep -qxF -- "$id" <<<"$used" && continue
