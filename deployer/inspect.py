@@ -7,7 +7,7 @@ from deployer.artifact import Artifact, LinkMember
 from deployer.kinds import commands
 from deployer.kinds.base import Launch
 from deployer.model import Config
-from deployer.sizes import size_text
+from deployer.sizes import counted, size_text
 
 _MOST_LINKS = 10
 
@@ -43,8 +43,14 @@ def _version_source(artifact: Artifact, config: Config) -> str:
 
 def _members(artifact: Artifact) -> str:
     directories = artifact.members - len(artifact.files) - len(artifact.links)
-    counted = f"{len(artifact.files)} files, {len(artifact.links)} links, {directories} directories"
-    return counted + (f"; the top directory {artifact.top}/ is taken off" if artifact.top else "")
+    members = ", ".join(
+        (
+            counted(len(artifact.files), "file"),
+            counted(len(artifact.links), "link"),
+            counted(directories, "directory", "directories"),
+        )
+    )
+    return members + (f"; the top directory {artifact.top}/ is taken off" if artifact.top else "")
 
 
 def _outward(artifact: Artifact) -> tuple[LinkMember, ...]:

@@ -1,4 +1,4 @@
-"""Sizes for people, and as people write them: "4GiB". Pure."""
+"""Sizes and counts for people, and sizes as people write them: "4GiB". Pure."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def parse(text: str) -> int:
         raise ValueError(f"{text!r} is not {ACCEPTED}")
     unit = text.lstrip("0123456789.")
     return round(float(text.removesuffix(unit)) * _UNITS[unit])
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return "1 file", "2 files"; `many` where it is not `one` with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def exact_text(size_bytes: int) -> str:

@@ -9,6 +9,7 @@ from shlex import quote
 
 from deployer.errors import ArtifactError
 from deployer.kinds.base import Launch, Release, Tree
+from deployer.sizes import counted
 
 name = "exec"
 texts: tuple[str, ...] = ()
@@ -16,7 +17,9 @@ texts: tuple[str, ...] = ()
 
 def detect(tree: Tree) -> Release:
     """Return a release that says nothing of itself: any tree is one."""
-    return Release(kind=name, name="", version="", why=(f"{len(tree.paths)} files, started as the config says",))
+    return Release(
+        kind=name, name="", version="", why=(f"{counted(len(tree.paths), 'file')}, started as the config says",)
+    )
 
 
 def launch(release: Release, *, app_name: str) -> Launch:

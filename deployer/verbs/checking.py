@@ -17,7 +17,7 @@ from deployer.host.replies import decoded
 from deployer.kinds.base import Launch
 from deployer.model import Config, Health, Host
 from deployer.remote import Remote
-from deployer.sizes import size_text
+from deployer.sizes import counted, size_text
 from deployer.verbs.run import Run
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "")  # noqa: S104 - compared with, not bound
@@ -53,7 +53,7 @@ def check(run: Run) -> int:
     # Without a host, what is the same for all of them.
     for host in hosts or (Host(name="here", address=""),):
         try:
-            add(host.name, "environment", f"{len(run.environment(host).values)} names")
+            add(host.name, "environment", counted(len(run.environment(host).values), "name"))
         except DeployerError as error:
             add(host.name, "environment", "; ".join((error.message, *error.details)), ok=False, hint=error.hint)
 

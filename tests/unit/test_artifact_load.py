@@ -155,7 +155,7 @@ def test_inspect_says_what_was_seen(tmp_path: Path) -> None:
         "kind         exec",
         "version      2.0.1 (from the file's name)",
         f"id           2.0.1-{found.sha256[:8]}",
-        "members      2 files, 1 links, 1 directories",
+        "members      2 files, 1 link, 1 directory",
         "link         python -> /usr/bin/python3 (out of the release, as allowed)",
         "starts with  bin/server",
         "# /etc/systemd/system/tool.service",
